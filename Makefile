@@ -1,0 +1,81 @@
+# make help lists the targets. Needs make and Python 3.11, 3.12 or 3.13; everything else is installed
+# into .venv, whose stamp files tell which set is there: .runtime (to train) or .dev (to work on the code).
+# Name an interpreter with: make venv PYTHON=/path/to/python3
+
+BIN := .venv/bin
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help python venv train test lint types tests clean
+
+help: ## list the targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+# Shell code that sets $python to a supported interpreter with venv, or ends in one clear sentence.
+# It runs each candidate: that a command exists does not mean that it works or is of the right version.
+find_python = \
+	python=; bare=; \
+	if [ -n "$$PYTHON" ]; then set -- "$$PYTHON"; else set -- python3.13 python3.12 python3.11 python3 python; fi; \
+	for candidate in "$$@"; do \
+		"$$candidate" -c '$(SUPPORTED)' >/dev/null 2>&1 || continue; \
+		if "$$candidate" -c 'import venv, ensurepip' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+		bare=$${bare:-$$candidate}; \
+	done; \
+	if [ -z "$$python" ] && [ -n "$$bare" ]; then \
+		echo "$$bare has no venv module; install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	elif [ -z "$$python" ]; then \
+		echo "no Python 3.11, 3.12 or 3.13 found (tried: $$*); install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+	fi
+export PYTHON
+
+# Installs $(EXTRAS). An install that did not finish leaves .unfinished, and the next one starts afresh.
+define install
+	@if [ -e .venv/.unfinished ] || ! $(BIN)/python -c '$(SUPPORTED)' 2>/dev/null; then \
+		$(find_python); \
+		echo "creating .venv with $$python"; \
+		rm -rf .venv && mkdir .venv && touch .venv/.unfinished && "$$python" -m venv .venv; \
+	fi
+	@rm -f .venv/.runtime .venv/.dev
+	@touch .venv/.unfinished
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[$(EXTRAS)]'
+	@rm .venv/.unfinished
+endef
+
+.venv/.runtime: EXTRAS = cpu
+.venv/.runtime: pyproject.toml constraints.txt
+	$(install)
+	@touch $@
+
+.venv/.dev: EXTRAS = cpu,dev,keras
+.venv/.dev: pyproject.toml constraints.txt
+	$(install)
+	@touch .venv/.runtime $@
+
+python: ## check that a Python to build .venv with is there
+	@$(find_python)
+
+venv: .venv/.dev ## install everything that development needs into .venv
+
+train: .venv/.runtime ## train models/digits.py, write digits.onnx, evaluate it
+	$(BIN)/neuromatic train models/digits.py:build --data models/data/digits-train.npz \
+		--val models/data/digits-test.npz --epochs 30 --batch-size 64 --seed 0 -o digits.onnx
+	$(BIN)/neuromatic evaluate digits.onnx --data models/data/digits-test.npz
+
+test: lint types tests ## everything that has to pass
+
+lint: .venv/.dev ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.dev ## mypy (strict) and pyright
+	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+tests: .venv/.dev ## pytest, doctests included
+	$(BIN)/python -m pytest -n 2
+
+clean: ## remove what was built, trained and cached (to remove the installation: rm -r .venv)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage digits.onnx
+	find neuromatic converters cli models tests -name __pycache__ -prune -exec rm -rf {} +

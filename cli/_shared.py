@@ -1,0 +1,89 @@
+"""What several commands share: options, the model they work on, and where they write."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from neuromatic.cli._errors import USAGE, VERBOSE, Failure
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def verbose_option(command: Command) -> Command:
+    """Add ``-v`` to a command."""
+    return click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_be_verbose,
+        help="Show the engine's own messages, and tracebacks.",
+    )(command)
+
+
+def _be_verbose(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_root().meta[VERBOSE] = True
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+
+
+def model_argument(command: Command) -> Command:
+    """Add the argument ``MODEL`` to a command."""
+    return click.argument("source", metavar="MODEL")(command)
+
+
+def data_option(command: Command) -> Command:
+    """Add ``--data`` to a command."""
+    return click.option(
+        "--data",
+        required=True,
+        metavar="FILE.npz",
+        help="Arrays by the names of the model's inputs and targets; x and y where there is one of each.",
+    )(command)
+
+
+def json_option(help_text: str) -> Callable[[Command], Command]:
+    """Add ``--json`` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def check_output(path: Path, *suffixes: str) -> None:
+    """Refuse what cannot be written to before the work begins.
+
+    Raises:
+        Failure: the file's name does not end in one of ``suffixes``.
+        Failure: the folder does not exist or cannot be written to.
+    """
+    if path.suffix not in suffixes:
+        raise Failure(f"{path} must end in {' or '.join(suffixes)}", USAGE)
+    if path.is_dir():
+        raise Failure(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise Failure(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise Failure(f"cannot write {path}: writing in {path.parent} is not permitted")
+
+
+def print_json(data: Any) -> None:
+    """Print one JSON object on one line; NaN and infinity, which JSON has not, become null."""
+    click.echo(json.dumps(_finite(data)))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
+
+
+def numbers(logs: dict[str, float]) -> str:
+    """Numbers as one line: ``loss 0.1234  accuracy 0.9876``."""
+    return "  ".join(f"{name} {value:.6g}" for name, value in logs.items())

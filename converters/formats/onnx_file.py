@@ -1,0 +1,239 @@
+"""From .onnx to .onnx: a newer opset, or the recipe taken off.
+
+``onnx.version_converter`` drops ``training_info``, local functions and what it does not know, and keeps an IR
+version that may be too old. So only the two graphs go through it, each by itself; all else stays the model's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+import onnx
+import onnx.version_converter
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
+
+from neuromatic import Model, load
+from neuromatic import recipe as recipes
+from neuromatic.converters.formats.verify import Runner, verify
+from neuromatic.converters.registry import domain_name, find_schema
+from neuromatic.data import input_fields, target_fields
+from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
+from neuromatic.graph import ir_version_for
+from neuromatic.inference import Session
+from neuromatic.recipe import Recipe
+
+
+def convert(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    opset: int | None = None,
+    strip_training: bool = False,
+    check: bool = True,
+    atol: float = 1e-4,
+    seed: int = 0,
+) -> float | None:
+    """Write a copy of an .onnx file; with neither option it is the same.
+
+    Args:
+        source: an .onnx file.
+        target: the file to write; replaced only on success.
+        opset: the version of ONNX' operators to raise the model to.
+        strip_training: leave the recipe out.
+        check: whether old and new are compared in onnxruntime.
+        atol: how far they may differ.
+        seed: determines the inputs they are compared on.
+
+    Returns:
+        The largest difference found; None where nothing was compared.
+
+    Raises:
+        InvalidModelError: the file cannot be read or is not valid ONNX.
+        ConversionError: the opset cannot be reached.
+        VerificationError: old and new differ.
+    """
+    model = load(source)
+    old = model.proto
+    if strip_training:
+        model = Model.from_proto(recipes.strip(model.proto))
+    if opset is not None and opset != default_opset(model.proto):
+        model = Model.from_proto(raise_opset(model.proto, opset))
+    difference = None
+    if check and model.proto is not old:
+        difference = compare(old, model.proto, atol=atol, seed=seed)
+    model.save(target)
+    return difference
+
+
+def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> float:
+    """The largest difference between two models in onnxruntime; loss and metrics count where both have them.
+
+    Raises:
+        ConversionError: onnxruntime refuses the new model.
+        VerificationError: they differ by more than ``atol``.
+    """
+    recipe = recipes.read(new)
+    fields = [*input_fields(old), *(target_fields(old, recipe) if recipe else ())]
+    parts = [recipes.evaluation_part(m, recipe) if recipe else recipes.strip(m) for m in (old, new)]
+    before = Session(parts[0])
+    try:
+        after = Session(parts[1])
+    except InvalidModelError as error:
+        import onnxruntime
+
+        raise ConversionError(
+            f"onnxruntime {onnxruntime.__version__}, which is installed, does not run opset "
+            f"{default_opset(new)}: {error}"
+        ) from error
+    return verify(_runner(before), _runner(after), fields, what="the new model", atol=atol, seed=seed)
+
+
+def _runner(session: Session) -> Runner:
+    return lambda inputs: session.run(inputs)
+
+
+def default_opset(model: ModelProto) -> int:
+    """The version of ONNX' own operators that a model imports."""
+    return next((o.version for o in model.opset_import if domain_name(o.domain) == ""), 1)
+
+
+def raise_opset(model: ModelProto, opset: int) -> ModelProto:
+    """A copy of a model, recipe included, in a newer version of ONNX' operators.
+
+    Raises:
+        ConversionError: the opset is older than the model's, or one that onnx does not know or reach.
+        UnsupportedFeatureError: a local function uses operators whose meaning changes.
+    """
+    old, newest = default_opset(model), onnx.defs.onnx_opset_version()
+    if opset < old:
+        raise ConversionError(f"the model has opset {old}, which cannot be lowered to {opset}; only raised")
+    if opset > newest:
+        raise ConversionError(
+            f"the installed onnx {onnx.__version__} does not know opset {opset}; its newest is {newest}"
+        )
+    recipe = recipes.read(model)
+    result = ModelProto()
+    result.CopyFrom(model)
+    result.graph.CopyFrom(_converted(model, model.graph, opset))
+    if recipe is not None:
+        _convert_algorithm(result, model, recipe, opset)
+    for function in result.functions:
+        _check_function(function, old, opset)
+    for imports in [result.opset_import, *(f.opset_import for f in result.functions)]:
+        for item in imports:
+            if domain_name(item.domain) == "":
+                item.version = opset
+    result.ir_version = max(model.ir_version, ir_version_for(opset))
+    _check(result)
+    return result
+
+
+def _converted(model: ModelProto, graph: GraphProto, opset: int) -> GraphProto:
+    """A graph as ``onnx.version_converter`` gives it, with the initializers and notes it had."""
+    alone = ModelProto(ir_version=max(model.ir_version, 4), graph=graph)
+    alone.opset_import.extend(model.opset_import)
+    try:
+        converted = onnx.version_converter.convert_version(alone, opset).graph
+    except (RuntimeError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConversionError(f"onnx cannot raise the model to opset {opset}: {reason}") from error
+    kept = {tensor.name: tensor for tensor in graph.initializer}
+    added = [tensor for tensor in converted.initializer if tensor.name not in kept]
+    del converted.initializer[:], converted.input[:], converted.output[:]
+    converted.initializer.extend([*graph.initializer, *added])
+    converted.input.extend(graph.input)
+    converted.output.extend(graph.output)
+    converted.name, converted.doc_string = graph.name, graph.doc_string
+    for field in ("metadata_props", "quantization_annotation", "sparse_initializer"):
+        converted.ClearField(field)
+        getattr(converted, field).extend(getattr(graph, field))
+    return converted
+
+
+def _convert_algorithm(result: ModelProto, model: ModelProto, recipe: Recipe, opset: int) -> None:
+    """Convert the training algorithm, with the values it takes from the inference graph as inputs."""
+    types = recipes.value_types(model)
+    algorithm = model.training_info[0].algorithm
+    own = _names(algorithm)
+    used = (_used(algorithm.node) | {*recipe.trainable, recipe.loss}) & types.keys() - own
+    alone = GraphProto()
+    alone.CopyFrom(algorithm)
+    alone.input.extend(helper.make_value_info(name, types[name].type_proto()) for name in sorted(used))
+    converted = _converted(model, alone, opset)
+    del converted.input[:]
+    converted.input.extend(algorithm.input)
+    _rename(converted, (_names(converted) - own) & _names(result.graph), _names(result.graph) | own)
+    result.training_info[0].algorithm.CopyFrom(converted)
+
+
+def _used(nodes: Iterable[NodeProto]) -> set[str]:
+    """The names of all values that nodes, and the graphs inside them, take."""
+    used: set[str] = set()
+    for node in nodes:
+        used.update(node.input)
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                used |= _used(graph.node)
+    return used
+
+
+def _names(graph: GraphProto) -> set[str]:
+    """The names of all values that a graph brings with it."""
+    stored: Iterable[str] = (t.name for t in [*graph.initializer, *graph.input])
+    sparse = (t.values.name for t in graph.sparse_initializer)
+    return {*stored, *sparse, *(name for node in graph.node for name in node.output if name)}
+
+
+def _rename(graph: GraphProto, clashing: set[str], taken: set[str]) -> None:
+    """Give values that the converter made up names that the other graph does not have."""
+    new: dict[str, str] = {}
+    for name in sorted(clashing):
+        count = next(i for i in range(len(taken) + 1) if f"training/{name}/{i}" not in taken)
+        new[name] = f"training/{name}/{count}"
+    for tensor in graph.initializer:
+        tensor.name = new.get(tensor.name, tensor.name)
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+        node.output[:] = [new.get(name, name) for name in node.output]
+
+
+def _check_function(function: FunctionProto, old: int, opset: int) -> None:
+    """Refuse a function whose operators have another definition in the newer opset."""
+    for node in function.node:
+        if domain_name(node.domain) != "":
+            continue
+        before, after = find_schema(node.op_type, old), find_schema(node.op_type, opset)
+        if before is None or after is None or not _compatible(before, after):
+            raise UnsupportedFeatureError(
+                f"the local function {function.name!r} uses {node.op_type}, whose definition changes between "
+                f"opset {old} and {opset}; functions are not rewritten"
+            )
+
+
+def _compatible(before: onnx.defs.OpSchema, after: onnx.defs.OpSchema) -> bool:
+    """Whether a newer version takes all that the older one took: same inputs, and no attribute gone.
+
+    Versions that differ so little allow more types; Softmax-13 alone changed its meaning besides.
+    """
+    if before.since_version == after.since_version:
+        return True
+    same_inputs = [i.name for i in before.inputs] == [i.name for i in after.inputs][: len(before.inputs)]
+    return (
+        same_inputs
+        and set(before.attributes) <= set(after.attributes)
+        and before.name not in ("Softmax", "LogSoftmax", "Hardmax")
+    )
+
+
+def _check(model: ModelProto) -> None:
+    check: list[Callable[[], object]] = [
+        lambda: onnx.checker.check_model(model),
+        lambda: recipes.validate(model),
+    ]
+    for one in check:
+        try:
+            one()
+        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConversionError(f"the converted model is not valid ONNX: {reason}") from error

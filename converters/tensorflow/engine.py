@@ -1,0 +1,55 @@
+"""The TensorFlow engine, found by ``neuromatic.engines``; importing this module does not load TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from onnx import ModelProto
+
+from neuromatic.converters.quiet import LEVEL, quiet, wanted
+from neuromatic.engines import Program
+from neuromatic.errors import EngineNotAvailableError
+
+INSTALL = "pip install 'neuromatic[cpu]'"
+OPTIONS = {"jit": "auto"}
+
+
+class TensorFlowEngine:
+    """Trains ONNX models with TensorFlow.
+
+    Options of :meth:`compile`:
+
+    - ``jit``: compile steps with XLA; ``"auto"`` decides by the model and the device.
+    """
+
+    def compile(self, model: ModelProto, *, seed: int, options: Mapping[str, Any]) -> Program:
+        """See :class:`neuromatic.engines.Engine`."""
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise TypeError(f"the tensorflow engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
+        jit = options.get("jit", OPTIONS["jit"])
+        if jit not in ("auto", True, False):
+            raise ValueError(f"jit must be 'auto', True or False, got {jit!r}")
+        module = importlib.import_module("neuromatic.converters.tensorflow.program")
+        program: Program = module.TensorFlowProgram(model, seed=seed, jit=jit)
+        return program
+
+
+def load() -> TensorFlowEngine:
+    """The engine. TensorFlow's messages are kept off unless its TF_CPP_MIN_LOG_LEVEL is set below 3.
+
+    Raises:
+        EngineNotAvailableError: TensorFlow is not installed or does not load.
+    """
+    os.environ.setdefault(LEVEL, "3")
+    try:
+        with quiet(2):
+            importlib.import_module("tensorflow")
+    except (ImportError, OSError) as error:  # OSError: one of its libraries does not load
+        raise EngineNotAvailableError("tensorflow", str(error), INSTALL) from error
+    if wanted():
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return TensorFlowEngine()

@@ -1,0 +1,249 @@
+"""A training program on TensorFlow: the whole step, and several of them, in one compiled call."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from neuromatic import recipe as recipes
+from neuromatic.converters.lowering import Plan, initial_values, plan, run
+from neuromatic.converters.tensorflow.context import TensorFlowContext
+from neuromatic.converters.tensorflow.execution import call, channels_first
+from neuromatic.converters.tensorflow.jit import Jit, should_jit
+from neuromatic.converters.tensorflow.lowerings import ops
+from neuromatic.engines import Outcome
+from neuromatic.errors import RecipeError
+
+Array = NDArray[Any]
+Tensors = dict[str, Any]
+
+RESIDENT_BYTES = 1 << 30
+"""Data of at most this size are kept on the device; of larger data, each call gets the rows it needs."""
+LARGE_CONSTANT = 1024
+"""Untrained initializers of more elements than this are handed over once, not copied into graphs."""
+MOST_STEPS = 32
+SECONDS_PER_CALL = 0.25
+
+
+@dataclass(frozen=True)
+class TensorFlowDataset:
+    """Data of a program: tensors on the device, or arrays from which rows are taken for each call."""
+
+    arrays: Mapping[str, Any]
+    resident: bool
+
+    def rows(self, rows: NDArray[np.int64]) -> tuple[Tensors, Any]:
+        """Tensors, and where in them the rows of an index array of any shape are."""
+        if self.resident:
+            return dict(self.arrays), tf.constant(rows, tf.int32)
+        taken = {name: tf.constant(array[rows.ravel()]) for name, array in self.arrays.items()}
+        return taken, tf.reshape(tf.range(rows.size), rows.shape)
+
+
+class TensorFlowProgram:
+    """See :class:`neuromatic.engines.Program`.
+
+    A step is a function from state (every initializer that the recipe updates) to new state. Several steps
+    are a loop that carries the state and assigns it to variables once, at its end.
+
+    Args:
+        model: a model with a recipe.
+        seed: determines dropout and the like.
+        jit: whether steps are compiled with XLA.
+    """
+
+    def __init__(self, model: ModelProto, *, seed: int, jit: Jit) -> None:
+        found = recipes.read(model)
+        if found is None:
+            raise RecipeError("the model has no recipe to train by")
+        self.recipe = found
+        self._seed = seed
+        whole = recipes.combined(model)
+        self._step_plan = plan(whole, ops)
+        self._evaluation_plan = plan(recipes.evaluation_part(model, found), ops)
+        self._output_plan = plan(
+            recipes.part_for(model, self._outputs(model), recipes.value_types(model)), ops
+        )
+        self._output_names = self._outputs(model)
+        values = initial_values(whole)
+        self._variables = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in found.updates}
+        self._constants = {name: _constant(array) for name, array in values.items()}
+        self._jit = should_jit(self._step_plan, jit)
+        self.steps_per_call = MOST_STEPS if self._jit else 1
+        self._functions: dict[Any, Callable[..., Any]] = {}
+
+    @staticmethod
+    def _outputs(model: ModelProto) -> list[str]:
+        return [o.name for o in model.graph.output]
+
+    # -- the Program protocol ----------------------------------------------------------------------
+
+    def load(self, arrays: Mapping[str, Array]) -> TensorFlowDataset:
+        """Hand over data; kept on the device unless they are large."""
+        resident = sum(array.nbytes for array in arrays.values()) <= RESIDENT_BYTES
+        kept = {name: tf.constant(array) for name, array in arrays.items()} if resident else arrays
+        return TensorFlowDataset(kept, resident)
+
+    def train(
+        self, dataset: TensorFlowDataset, rows: NDArray[np.int64], learning_rates: NDArray[np.float32]
+    ) -> Outcome:
+        """Run a step for each line of ``rows``."""
+        rates = tf.constant(learning_rates)
+        if self._jit and len(rows) == self.steps_per_call:
+            return _outcome(*self._call(self._train_steps, dataset, rows, rates, jit=True))
+        # XLA would compile anew for every other number of steps.
+        started = time.perf_counter()
+        outcome = _outcome(*self._call(self._train_steps, dataset, rows, rates))
+        if not self._jit:
+            seconds = (time.perf_counter() - started) / len(rows)
+            self.steps_per_call = int(np.clip(SECONDS_PER_CALL / seconds, 1, MOST_STEPS))
+        return outcome
+
+    def evaluate(self, dataset: TensorFlowDataset, rows: NDArray[np.int64]) -> Outcome:
+        """Loss and sums for each line of ``rows``, in inference form."""
+        return _outcome(*self._call(self._evaluate_steps, dataset, rows))
+
+    def predict(self, dataset: TensorFlowDataset, rows: NDArray[np.int64]) -> dict[str, Array]:
+        """The model's outputs for some rows."""
+        results = self._call(self._outputs_for, dataset, rows[None])
+        return {name: value.numpy() for name, value in results.items()}
+
+    def parameters(self) -> dict[str, Array]:
+        """The current value of everything the recipe updates."""
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def assign(self, parameters: Mapping[str, Array]) -> None:
+        """Replace parameters by name."""
+        for name, array in parameters.items():
+            self._variables[name].assign(array)
+
+    def close(self) -> None:
+        """Release parameters and traced functions."""
+        self._functions.clear()
+        self._variables.clear()
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        dataset: TensorFlowDataset,
+        rows: NDArray[np.int64],
+        *more: Any,
+        jit: bool = False,
+    ) -> Any:
+        """Call a function of (data, places, ...), traced once for each batch size, for any number of steps.
+
+        Batch sizes stay static, which makes better graphs; XLA also wants to know the number of steps.
+        """
+        data, places = dataset.rows(rows)
+        key = (function.__name__, jit, rows.shape if jit else rows.shape[1])
+        if key not in self._functions:
+            steps = len(rows) if jit else None
+            signature = [
+                {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for name, t in data.items()},
+                tf.TensorSpec([steps, rows.shape[1]], tf.int32),
+                *(tf.TensorSpec([steps], tensor.dtype) for tensor in more),
+            ]
+            self._functions[key] = tf.function(function, input_signature=signature, jit_compile=jit)
+        return self._functions[key](data, places, *more)
+
+    # -- what is traced ----------------------------------------------------------------------------
+
+    def _step(self, state: Tensors, batch: Tensors, rate: Any) -> tuple[Tensors, Any, Tensors]:
+        """One training step: the new state, the loss and the sums of each metric."""
+        recipe = self.recipe
+        values: Tensors = self._constants | state | batch
+        if recipe.learning_rate is not None:
+            values[recipe.learning_rate] = rate
+        for name in recipe.trainable:  # a recipe may take gradients of what it does not update
+            values[name] = tf.convert_to_tensor(values[name])
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([values[name] for name in recipe.trainable])
+            context = TensorFlowContext(
+                training=True,
+                updated=frozenset(recipe.updates),
+                seed=self._seed,
+                step=state[recipe.step] if recipe.step else 0,
+                tape=tape,
+                values=values,
+            )
+            run(self._step_plan, values, context, call)
+        new = {name: _like(values[value], state[name]) for name, value in recipe.updates.items()}
+        return new, *self._reported(values)
+
+    def _train_steps(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+        def body(i: Any, state: Tensors, losses: Any, sums: Tensors) -> tuple[Any, Tensors, Any, Tensors]:
+            new, loss, metrics = self._step(state, _batch(data, places[i]), rates[i])
+            return i + 1, new, losses.write(i, loss), _write(sums, i, metrics)
+
+        state = {name: variable.read_value() for name, variable in self._variables.items()}
+        steps = tf.shape(places)[0]
+        _, state, losses, sums = tf.while_loop(
+            lambda i, *_: i < steps, body, (0, state, *self._collectors(steps)), maximum_iterations=steps
+        )
+        for name, variable in self._variables.items():
+            variable.assign(state[name], read_value=False)
+        return losses.stack(), {name: array.stack() for name, array in sums.items()}
+
+    def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:
+        def body(i: Any, losses: Any, sums: Tensors) -> tuple[Any, Any, Tensors]:
+            loss, metrics = self._reported(self._infer(self._evaluation_plan, _batch(data, places[i])))
+            return i + 1, losses.write(i, loss), _write(sums, i, metrics)
+
+        steps = tf.shape(places)[0]
+        _, losses, sums = tf.while_loop(lambda i, *_: i < steps, body, (0, *self._collectors(steps)))
+        return losses.stack(), {name: array.stack() for name, array in sums.items()}
+
+    def _outputs_for(self, data: Tensors, places: Any) -> Tensors:
+        values = self._infer(self._output_plan, _batch(data, places[0]))
+        return {name: tf.convert_to_tensor(channels_first(values[name])) for name in self._output_names}
+
+    def _infer(self, plan: Plan, batch: Tensors) -> Tensors:
+        state = {name: variable.read_value() for name, variable in self._variables.items()}
+        values: Tensors = self._constants | state | batch
+        run(plan, values, TensorFlowContext(values=values), call)
+        return values
+
+    def _reported(self, values: Tensors) -> tuple[Any, Tensors]:
+        recipe = self.recipe
+        sums = {m.name: tf.cast(channels_first(values[m.sums]), tf.float32) for m in recipe.metrics}
+        return tf.cast(channels_first(values[recipe.loss]), tf.float32), sums
+
+    def _collectors(self, steps: Any) -> tuple[tf.TensorArray, dict[str, tf.TensorArray]]:
+        """Where the losses and the sums of each step are collected."""
+        return tf.TensorArray(tf.float32, steps), {
+            metric.name: tf.TensorArray(tf.float32, steps) for metric in self.recipe.metrics
+        }
+
+
+def _batch(data: Tensors, places: Any) -> Tensors:
+    return {name: tf.gather(tensor, places) for name, tensor in data.items()}
+
+
+def _write(arrays: Tensors, index: Any, values: Tensors) -> Tensors:
+    return {name: array.write(index, values[name]) for name, array in arrays.items()}
+
+
+def _outcome(losses: tf.Tensor, sums: Tensors) -> Outcome:
+    return Outcome(losses.numpy(), {name: value.numpy() for name, value in sums.items()})
+
+
+def _like(value: Any, old: tf.Tensor) -> tf.Tensor:
+    """A new value of the state with the old one's static shape, as a loop demands."""
+    return tf.ensure_shape(tf.cast(channels_first(value), old.dtype), old.shape)
+
+
+def _constant(array: Array) -> Any:
+    return tf.constant(array) if array.size > LARGE_CONSTANT else array
+
+
+def _variable_name(name: str) -> str:
+    """A parameter's name with the characters that TensorFlow allows."""
+    return re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name).lstrip("_\\/->") or "parameter"

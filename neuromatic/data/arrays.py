@@ -1,0 +1,179 @@
+"""Arrays for the inputs and targets of a model: matched by name, cast, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+
+from neuromatic.errors import DataError
+from neuromatic.graph import Shape, Value, shape_text
+from neuromatic.recipe import Recipe, data_inputs
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a model expects of one array.
+
+    Attributes:
+        name: the graph input.
+        dtype: its numpy type.
+        shape: its shape, batch first; None if the rank is unknown.
+        classes: for class indices, how many classes there are.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape | None
+    classes: int | None = None
+
+
+def input_fields(model: ModelProto) -> tuple[Field, ...]:
+    """A field for each input that data are fed to."""
+    names = data_inputs(model.graph)
+    values = {i.name: Value.of(i.name, i.type) for i in model.graph.input}
+    return tuple(_field(values[name]) for name in names)
+
+
+def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
+    """A field for each target of a recipe."""
+    values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
+    return tuple(_field(values[t.name], t.classes) for t in recipe.targets)
+
+
+def _field(value: Value, classes: int | None = None) -> Field:
+    if not value.dtype:
+        raise DataError(f"input {value.name!r} of the model is not a tensor; only tensors can be fed")
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.dtype))
+    return Field(value.name, dtype, value.shape, classes)
+
+
+def fit_to_fields(data: Any, fields: Sequence[Field], what: str) -> dict[str, Array]:
+    """Data as one array for each field.
+
+    Args:
+        data: an array for a single field; a list or tuple of arrays in the fields' order, or a mapping by
+            field name, for several.
+        what: how messages call these data (``"x"``, ``"y"``).
+
+    Returns:
+        Arrays of the fields' types, all of one length.
+
+    Raises:
+        DataError: something is missing, of a wrong shape or length, not a finite number, or not a class.
+    """
+    given = _by_name(data, fields, what)
+    arrays = {field.name: _fit(given[field.name], field, what) for field in fields}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"{what}: the arrays have different lengths: {lengths}")
+    return arrays
+
+
+def _by_name(data: Any, fields: Sequence[Field], what: str) -> dict[str, Any]:
+    names = [field.name for field in fields]
+    if isinstance(data, Mapping):
+        if missing := [name for name in names if name not in data]:
+            raise DataError(f"{what} lacks {missing}; it has {sorted(data)}")
+        return {name: data[name] for name in names}
+    if len(names) == 1:
+        return {names[0]: data}
+    if isinstance(data, (list, tuple)) and len(data) == len(names):
+        return dict(zip(names, data, strict=True))
+    raise DataError(f"{what} must be a mapping or a list of {len(names)} arrays, for {names}")
+
+
+def _fit(data: Any, field: Field, what: str) -> Array:
+    where = what if what == field.name else f"{what} (for {field.name!r})"
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise DataError(f"{where} is not a rectangular array: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{where} has type {array.dtype}, expected numbers that fit {field.dtype}")
+    array = _fit_shape(array, field, where)
+    if not array.ndim:
+        raise DataError(f"{where} is a single number, expected one row for each sample")
+    if not len(array):
+        raise DataError(f"{where} is empty; expected at least one row")
+    array = _cast(array, field, where)
+    if field.classes is not None:
+        _check_classes(array, field.classes, where)
+    return array
+
+
+def _fit_shape(array: Array, field: Field, where: str) -> Array:
+    expected = field.shape
+    if expected is None:
+        return array
+    if array.ndim == len(expected) + 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim == len(expected) - 1 and expected[-1] == 1 and array.ndim:
+        array = array[..., None]
+    matches = array.ndim == len(expected) and all(
+        not isinstance(dim, int) or dim == size for dim, size in zip(expected, array.shape, strict=True)
+    )
+    if not matches:
+        raise DataError(
+            f"{where} has shape {array.shape}, expected {shape_text(expected)}{_hint(array, field)}"
+        )
+    return array
+
+
+def _hint(array: Array, field: Field) -> str:
+    shape = field.shape or ()
+    if len(shape) == 4 and array.ndim == 4 and array.shape[3] == shape[1]:
+        return "; images are channels first: use x.transpose(0, 3, 1, 2)"
+    if len(shape) == 4 and array.ndim == 3 and shape[1] == 1:
+        return "; add the channel axis: x[:, None]"
+    if field.classes is not None and array.ndim == len(shape) + 1:
+        return "; targets are class indices, not one-hot: use y.argmax(-1)"
+    return ""
+
+
+def _cast(array: Array, field: Field, where: str) -> Array:
+    if array.dtype.kind == "f":
+        _check_finite(array, where)
+        if field.dtype.kind in "iu" and (array != np.floor(array)).any():
+            bad = int(np.argmax((array != np.floor(array)).reshape(len(array), -1).any(1)))
+            raise DataError(f"{where} row {bad} is {array[bad]}, expected whole numbers ({field.dtype})")
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(field.dtype, copy=False)
+    if field.dtype.kind == "f" and result.dtype.itemsize < array.dtype.itemsize:
+        _check_finite(result, f"{where} as {field.dtype}")
+    if field.dtype.kind in "biu":
+        _check_kept(array, result, where)
+    return np.ascontiguousarray(result)
+
+
+def _check_kept(array: Array, result: Array, where: str) -> None:
+    """An integer type has to hold what was given: numpy would wrap 300 to 44 in uint8."""
+    lost = (result != array) | ((result < 0) != (array < 0))
+    if lost.any():
+        place = tuple(int(i) for i in np.argwhere(lost)[0])
+        raise DataError(f"{where} has {array[place]} in row {place[0]}, which {result.dtype} cannot hold")
+
+
+def _check_finite(array: Array, where: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise DataError(
+            f"{where} has {array[place]} in row {place[0]} (index {place}), expected finite numbers"
+        )
+
+
+def _check_classes(array: Array, classes: int, where: str) -> None:
+    outside = (array < 0) | (array >= classes)
+    if outside.any():
+        place = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise DataError(
+            f"{where} has label {array[place]} in row {place[0]}, expected 0 to {classes - 1} "
+            f"for {classes} classes"
+        )

@@ -1,0 +1,102 @@
+"""What an engine is, and the one place where an engine is found by its name.
+
+An engine turns a model with a recipe into a :class:`Program`; the program trains, and nothing else about
+training is engine code. Data are handed over once, then steps refer to rows by number, so that an engine may
+keep them on its device or read them itself, and several steps may run in one call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from neuromatic.errors import UnknownNameError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What some steps gave.
+
+    Attributes:
+        loss: the loss of each step, (steps,) float32.
+        sums: for each metric, by name, the sums of each step, (steps, k) float32.
+    """
+
+    loss: NDArray[np.float32]
+    sums: Mapping[str, NDArray[np.float32]]
+
+
+class Dataset(Protocol):
+    """Data that were handed to a program; what it is inside is the engine's affair."""
+
+
+class Program(Protocol):
+    """A compiled training program and its current parameters."""
+
+    steps_per_call: int
+    """How many steps the engine likes to run in one call of :meth:`train`."""
+
+    def load(self, arrays: Mapping[str, Array]) -> Any:
+        """Hand over data, one array of equal length for each input and target; returns the dataset."""
+        ...
+
+    def train(self, dataset: Any, rows: NDArray[np.int64], learning_rates: NDArray[np.float32]) -> Outcome:
+        """Run one training step for each line of ``rows`` (steps, batch size), with its learning rate."""
+        ...
+
+    def evaluate(self, dataset: Any, rows: NDArray[np.int64]) -> Outcome:
+        """Loss and metrics in inference form for each line of ``rows``; changes nothing."""
+        ...
+
+    def predict(self, dataset: Any, rows: NDArray[np.int64]) -> dict[str, Array]:
+        """The model's outputs, by name, for some rows (n,), in inference form."""
+        ...
+
+    def parameters(self) -> dict[str, Array]:
+        """The current value of every initializer that the recipe updates, by name."""
+        ...
+
+    def assign(self, parameters: Mapping[str, Array]) -> None:
+        """Replace parameters by name."""
+
+    def close(self) -> None:
+        """Release what the program holds."""
+
+
+class Engine(Protocol):
+    """An engine that can train ONNX models."""
+
+    def compile(self, model: ModelProto, *, seed: int, options: Mapping[str, Any]) -> Program:
+        """A program for a model with a recipe.
+
+        Raises:
+            UnsupportedOpError: some nodes have no lowering on this engine; it lists them all.
+            TypeError: an option that this engine does not know.
+        """
+        ...
+
+
+ENGINES = {"tensorflow": "neuromatic.converters.tensorflow.engine"}
+"""The modules that hold an ``engine`` object, by engine name."""
+
+
+def find(name: str) -> Engine:
+    """The engine of that name; this imports it.
+
+    Raises:
+        UnknownNameError: there is no such engine.
+        EngineNotAvailableError: it is not installed; says how to install it.
+    """
+    if name not in ENGINES:
+        raise UnknownNameError("engine", name, ENGINES)
+    module = importlib.import_module(ENGINES[name])
+    engine: Engine = module.load()
+    return engine

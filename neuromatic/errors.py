@@ -1,0 +1,152 @@
+"""The errors Neuromatic raises, and what each one means to a caller.
+
+::
+
+    NeuromaticError                 base; the command line prints it as one sentence
+    ├─ ModelError                   the graph or its definition is wrong
+    │  ├─ ShapeError                a layer or node cannot take the shape it was given
+    │  ├─ InvalidModelError         an .onnx file does not parse or does not check
+    │  └─ RecipeError               the training part of a model is missing or wrong
+    ├─ ConversionError              a graph cannot be carried to another format or engine
+    │  ├─ UnsupportedOpError        the engine has no lowering for these operators
+    │  └─ UnsupportedFeatureError   the operator is known, this use of it is not
+    ├─ VerificationError            an engine and onnxruntime disagree
+    ├─ EngineNotAvailableError      an engine or runtime is not installed
+    ├─ DataError                    training or input data are wrong
+    ├─ UnknownNameError             a loss, layer, metric ... of that name does not exist
+    └─ TrainingError                training cannot go on
+       └─ DivergedError             the loss is no longer a finite number
+
+Each class carries ``exit_code``, the status with which the command line ends.
+Wrong arguments to a function stay ``ValueError`` and ``TypeError``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class NeuromaticError(Exception):
+    """Base of every error that Neuromatic raises on purpose."""
+
+    exit_code = 1
+
+
+class ModelError(NeuromaticError):
+    """The graph, or the definition it is built from, is wrong."""
+
+
+class ShapeError(ModelError, ValueError):
+    """A layer or node was given a shape it cannot take."""
+
+
+class InvalidModelError(ModelError):
+    """A file or a model is not valid ONNX."""
+
+
+class RecipeError(ModelError):
+    """A model's ``training_info`` is missing, incomplete or inconsistent."""
+
+
+class ConversionError(NeuromaticError):
+    """A graph cannot be carried to another format or engine."""
+
+
+class UnsupportedOpError(ConversionError):
+    """An engine lacks lowerings for operators of a graph; names all of them at once.
+
+    Attributes:
+        engine: name of the engine.
+        problems: one sentence for each node without a lowering.
+    """
+
+    exit_code = 3
+
+    def __init__(self, engine: str, problems: Sequence[str]) -> None:
+        self.engine = engine
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class UnsupportedFeatureError(ConversionError):
+    """An operator is known to the engine, but not this attribute, type or form of it."""
+
+    exit_code = 3
+
+
+class VerificationError(NeuromaticError):
+    """What was written does not give in onnxruntime what the engine gave.
+
+    Attributes:
+        difference: the largest absolute difference found.
+    """
+
+    def __init__(self, message: str, *, difference: float) -> None:
+        self.difference = difference
+        super().__init__(message)
+
+
+class EngineNotAvailableError(NeuromaticError):
+    """A training engine or a runtime is not installed or cannot be loaded.
+
+    Attributes:
+        engine: name of the engine.
+        install: the command that installs it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, engine: str, reason: str, install: str) -> None:
+        self.engine = engine
+        self.install = install
+        super().__init__(f"{engine} is not available ({reason}); install it with: {install}")
+
+
+class DataError(NeuromaticError):
+    """Data do not fit the model: a file, a column, a shape or a value is wrong."""
+
+
+class UnknownNameError(NeuromaticError, ValueError):
+    """Nothing of that kind has that name.
+
+    Attributes:
+        kind: what was looked for (``"loss"``, ``"optimizer"`` ...).
+        name: the name that was given.
+        known: the names that exist.
+    """
+
+    exit_code = 2
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(known))
+        close = difflib.get_close_matches(name, self.known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.known)}"
+        super().__init__(f"there is no {kind} named {name!r}; {hint}")
+
+
+class TrainingError(NeuromaticError):
+    """Training cannot start or go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss became NaN or infinite.
+
+    Attributes:
+        step: number of the step (from 1) whose loss is not finite.
+        last_finite: the last finite loss, or None if there was none.
+    """
+
+    def __init__(self, step: int, loss: float, last_finite: float | None) -> None:
+        self.step = step
+        self.last_finite = last_finite
+        before = (
+            "no step before it was finite"
+            if last_finite is None
+            else (f"the last finite loss was {last_finite:.6g}")
+        )
+        super().__init__(
+            f"the loss became {loss} at step {step} ({before}); try a lower learning rate or check the data"
+        )

@@ -1,0 +1,85 @@
+"""Input, and the assembly of called layers into one ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+from onnx import ModelProto, helper
+
+from neuromatic.errors import ModelError
+from neuromatic.graph import BATCH, DEFAULT_OPSET, Dim, GraphBuilder, Value
+from neuromatic.layers.base import SymbolicTensor, at_lowest_opset, layer_names, tensor_order
+
+
+def Input(shape: Sequence[Dim], dtype: DTypeLike = "float32", *, name: str | None = None) -> SymbolicTensor:
+    """An input of a model (Keras ``Input``).
+
+    Args:
+        shape: dimensions without the batch; None or a name for one that varies.
+        dtype: element type.
+        name: name of the graph input; by default ``input``, numbered from the second one on.
+
+    >>> Input((1, 28, 28)).shape
+    ('batch', 1, 28, 28)
+    """
+    for dim in shape:
+        if not (dim is None or isinstance(dim, str) or (isinstance(dim, int) and dim > 0)):
+            raise ValueError(f"Input: a dimension is a positive integer, a name or None, got {dim!r}")
+    return SymbolicTensor(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (BATCH, *shape), name=name)
+
+
+def assemble(
+    inputs: Sequence[SymbolicTensor],
+    outputs: Sequence[SymbolicTensor],
+    *,
+    seed: int = 0,
+    opset: int = DEFAULT_OPSET,
+) -> ModelProto:
+    """The ONNX model that computes ``outputs`` from ``inputs``.
+
+    Outputs are named after their layers. The opset is raised as far as an operator needs.
+
+    Raises:
+        ModelError: an output depends on an input that is not listed, or names collide.
+    """
+    tensors = tensor_order(outputs)
+    needed = [t for t in tensors if t.layer is None]
+    if missing := [t for t in needed if t not in inputs]:
+        raise ModelError(f"the outputs depend on inputs that are not listed: {missing}")
+    names = layer_names([t.layer for t in tensors if t.layer is not None])
+
+    def build(version: int) -> ModelProto:
+        g = GraphBuilder(opset=version, seed=seed)
+        values: dict[SymbolicTensor, Value] = {}
+        for tensor, name in zip(inputs, input_names(inputs), strict=True):
+            values[tensor] = g.input(name, tensor.dtype, tensor.shape or ())
+        for tensor in tensors:
+            if tensor.layer is not None:
+                with g.layer(names[tensor.layer]):
+                    values[tensor] = tensor.layer.emit(g, *(values[t] for t in tensor.inputs))
+        for i, tensor in enumerate(outputs):
+            name = names[tensor.layer] if tensor.layer else f"output_{i}"
+            taken = [v.name for v in g.graph.output]
+            g.output(values[tensor], f"{name}_{i}" if name in taken else name)
+        return g.finish()
+
+    return at_lowest_opset(build, opset)
+
+
+def input_names(inputs: Sequence[SymbolicTensor]) -> list[str]:
+    """The names of a model's inputs: the given ones, else ``input``, ``input_1``, ..."""
+    names = [t.name for t in inputs if t.name]
+    result = []
+    for tensor in inputs:
+        name, count = tensor.name or "input", 0
+        while tensor.name is None and name in names:
+            count += 1
+            name = f"input_{count}"
+        if tensor.name is None:
+            names.append(name)
+        result.append(name)
+    if len(set(result)) < len(result):
+        raise ModelError(f"two inputs have the same name: {result}")
+    return result

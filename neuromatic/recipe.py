@@ -1,0 +1,406 @@
+"""The recipe of a model: its ``training_info``, read, checked and combined with the inference graph.
+
+ONNX defines a training step as the inference graph followed by the algorithm graph; a ``Gradient`` node
+stands for backpropagation and ``update_binding`` says which value replaces which initializer. What ONNX has
+no place for (which values are metrics, which input is the target of which output) is a small JSON text in
+``metadata_props``. The checker of ``onnx`` does not look inside ``training_info``: :func:`validate` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.graph import DEFAULT_IR_VERSION, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, Value, dtype_name
+from neuromatic.metrics import RESULTS
+
+METADATA_KEY = "neuromatic.recipe"
+METADATA_VERSION = 1
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
+"""The types of what can be trained."""
+SMALL = 1024
+"""Initializers of at most this many elements may be shapes or axes, which shape inference needs to see."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An input of the algorithm that holds the truth for a model output.
+
+    Attributes:
+        name: the input.
+        output: the model output that it is compared with; None where the file does not say.
+        classes: for class indices, how many classes there are.
+    """
+
+    name: str
+    output: str | None = None
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class MetricSums:
+    """A metric in the algorithm: its name, the value that holds its sums, and what they mean."""
+
+    name: str
+    sums: str
+    result: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained, as names of values in its graphs.
+
+    Attributes:
+        loss: the scalar that training makes small.
+        trainable: the initializers that gradients are taken for.
+        updates: for each initializer that a step replaces, the value that replaces it.
+        targets: see :class:`Target`.
+        metrics: see :class:`MetricSums`.
+        learning_rate: the algorithm input that a schedule sets; its initializer holds the default.
+        step: the initializer that counts steps.
+    """
+
+    loss: str
+    trainable: tuple[str, ...]
+    updates: Mapping[str, str]
+    targets: tuple[Target, ...] = ()
+    metrics: tuple[MetricSums, ...] = ()
+    learning_rate: str | None = None
+    step: str | None = None
+
+    def metadata(self) -> str:
+        """What goes into ``metadata_props``."""
+        return json.dumps(
+            {
+                "version": METADATA_VERSION,
+                "targets": [asdict(t) for t in self.targets],
+                "metrics": [asdict(m) for m in self.metrics],
+                "learning_rate": self.learning_rate,
+                "step": self.step,
+            }
+        )
+
+
+def read(model: ModelProto) -> Recipe | None:
+    """The recipe in a model; None if it has none.
+
+    Raises:
+        RecipeError: ``training_info`` is there but is not a recipe that can be run.
+    """
+    if not model.training_info:
+        return None
+    if len(model.training_info) > 1:
+        raise RecipeError(f"the model has {len(model.training_info)} training_info entries, expected one")
+    info = model.training_info[0]
+    gradients = [n for n in info.algorithm.node if is_gradient(n)]
+    if len(gradients) != 1:
+        raise RecipeError(f"training_info has {len(gradients)} Gradient nodes, expected one")
+    xs, y = _gradient_names(gradients[0])
+    replaced = [binding.key for binding in info.update_binding]
+    if twice := sorted({key for key in replaced if replaced.count(key) > 1}):
+        raise RecipeError(f"update_binding replaces {twice[0]!r} twice")
+    notes = _read_metadata(model)
+    defaults = {t.name for t in info.algorithm.initializer}
+    unset = [i.name for i in info.algorithm.input if i.name not in defaults]
+    return Recipe(
+        loss=y,
+        trainable=xs,
+        updates={binding.key: binding.value for binding in info.update_binding},
+        targets=tuple(Target(**t) for t in notes.get("targets", [{"name": name} for name in unset])),
+        metrics=tuple(MetricSums(**m) for m in notes.get("metrics", [])),
+        learning_rate=notes.get("learning_rate"),
+        step=notes.get("step"),
+    )
+
+
+def is_gradient(node: NodeProto) -> bool:
+    """Whether a node stands for backpropagation."""
+    return node.op_type == "Gradient" and node.domain == TRAINING_DOMAIN
+
+
+def _gradient_names(node: NodeProto) -> tuple[tuple[str, ...], str]:
+    """The attributes ``xs`` and ``y`` of a Gradient node."""
+    given = {a.name: a for a in node.attribute}
+    wanted = (("xs", AttributeProto.STRINGS), ("y", AttributeProto.STRING))
+    if any(name not in given or given[name].type != kind for name, kind in wanted):
+        raise RecipeError("the Gradient node of training_info lacks its attribute 'xs' or 'y'")
+    try:
+        return tuple(x.decode() for x in given["xs"].strings), given["y"].s.decode()
+    except UnicodeDecodeError as error:
+        raise RecipeError("the Gradient node of training_info names values that are not text") from error
+
+
+def _read_metadata(model: ModelProto) -> dict[str, Any]:
+    text = next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+    if text is None:
+        return {}
+    try:
+        notes = json.loads(text)
+        if notes["version"] != METADATA_VERSION:
+            raise RecipeError(
+                f"metadata {METADATA_KEY!r} has version {notes['version']}, this Neuromatic reads "
+                f"{METADATA_VERSION}"
+            )
+        _check_notes(notes)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RecipeError(f"metadata {METADATA_KEY!r} of the model is damaged: {error}") from error
+    return dict(notes)
+
+
+def _check_notes(notes: Any) -> None:
+    """Every entry is there and of its type.
+
+    Raises:
+        KeyError, TypeError: one is not.
+    """
+    for target in notes["targets"]:
+        found = Target(**target)
+        _check_text(found.name, found.output or "")
+        if not (found.classes is None or isinstance(found.classes, int)):
+            raise TypeError(f"classes is {found.classes!r}")
+    for metric in notes["metrics"]:
+        _check_text(*asdict(MetricSums(**metric)).values())
+    _check_text(notes["learning_rate"] or "", notes["step"] or "")
+
+
+def _check_text(*values: object) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is not a name")
+
+
+def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:
+    """The training step as one graph: the inference graph followed by the algorithm, as ONNX defines it.
+
+    Its IR version is one that allows functions and initializers that are no inputs, whatever the model's.
+
+    Args:
+        weights: with False, large initializers become inputs; for work on types alone.
+    """
+    merged = ModelProto(ir_version=max(model.ir_version, DEFAULT_IR_VERSION))
+    merged.opset_import.extend(model.opset_import)
+    merged.functions.extend(model.functions)
+    merged.graph.name = model.graph.name
+    parts = [model.graph, *(info.algorithm for info in model.training_info)]
+    for part in parts:
+        merged.graph.node.extend(part.node)
+        merged.graph.input.extend(part.input)
+        merged.graph.output.extend(part.output)
+        merged.graph.value_info.extend(part.value_info)
+        if weights:
+            merged.graph.initializer.extend(part.initializer)
+            merged.graph.sparse_initializer.extend(part.sparse_initializer)
+        else:
+            _declare_types(merged.graph, part)
+    return merged
+
+
+def _declare_types(graph: GraphProto, part: GraphProto) -> None:
+    declared = {i.name for i in graph.input}
+    for tensor in part.initializer:
+        if numpy_elements(tensor) <= SMALL:
+            graph.initializer.append(tensor)
+        elif tensor.name not in declared:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    for sparse in part.sparse_initializer:
+        graph.input.append(
+            helper.make_tensor_value_info(sparse.values.name, sparse.values.data_type, sparse.dims)
+        )
+
+
+def numpy_elements(tensor: TensorProto) -> int:
+    """How many elements a tensor has."""
+    count = 1
+    for dim in tensor.dims:
+        count *= dim
+    return count
+
+
+def value_types(model: ModelProto) -> dict[str, Value]:
+    """Every value of a model's graphs, by name, with its type as far as shape inference finds it.
+
+    Raises:
+        InvalidModelError: the declared types contradict the inferred ones.
+    """
+    try:
+        graph = onnx.shape_inference.infer_shapes(combined(model, weights=False), data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InvalidModelError(f"the types in the model do not fit: {reason}") from error
+    found = {v.name: Value.of(v.name, v.type) for v in [*graph.value_info, *graph.input, *graph.output]}
+    for tensor in graph.initializer:
+        found[tensor.name] = Value(tensor.name, tensor.data_type, tuple(tensor.dims))
+    return found
+
+
+def data_inputs(graph: GraphProto) -> list[str]:
+    """The inputs that data are fed to: those without an initializer."""
+    initialized = {t.name for t in graph.initializer}
+    return [i.name for i in graph.input if i.name not in initialized]
+
+
+def upstream(nodes: Sequence[NodeProto], names: Iterable[str]) -> list[NodeProto]:
+    """The nodes that the named values depend on, in order."""
+    needed = set(names)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(name for name in node.input if name)
+            for attribute in node.attribute:
+                for graph in [attribute.g, *attribute.graphs]:
+                    needed.update(name for inner in graph.node for name in inner.input)
+    return kept[::-1]
+
+
+def part_for(model: ModelProto, outputs: Sequence[str], types: Mapping[str, Value]) -> ModelProto:
+    """The part of the combined graph that computes ``outputs``; for evaluation in any ONNX runtime."""
+    whole = combined(model)
+    graph = whole.graph
+    nodes = upstream(graph.node, outputs)
+    used = {name for node in nodes for name in node.input} | set(outputs)
+    part = ModelProto(ir_version=whole.ir_version)
+    part.opset_import.extend(model.opset_import)
+    part.functions.extend(model.functions)
+    part.graph.name = graph.name
+    part.graph.node.extend(nodes)
+    part.graph.input.extend(i for i in graph.input if i.name in used)
+    part.graph.initializer.extend(t for t in graph.initializer if t.name in used)
+    part.graph.sparse_initializer.extend(t for t in graph.sparse_initializer if t.values.name in used)
+    part.graph.output.extend(helper.make_value_info(name, types[name].type_proto()) for name in outputs)
+    return part
+
+
+def evaluation_part(model: ModelProto, recipe: Recipe) -> ModelProto:
+    """The graph from inputs and targets to the model's outputs, the loss and the sums of each metric."""
+    outputs = [o.name for o in model.graph.output]
+    extra = [recipe.loss, *(m.sums for m in recipe.metrics)]
+    names = list(dict.fromkeys([*outputs, *extra]))
+    return part_for(model, names, value_types(model))
+
+
+def default_learning_rate(model: ModelProto, recipe: Recipe) -> float | None:
+    """The learning rate that the file gives; None if the recipe has no such input."""
+    for tensor in model.training_info[0].algorithm.initializer:
+        if tensor.name == recipe.learning_rate:
+            return float(numpy_helper.to_array(tensor))
+    return None
+
+
+def strip(model: ModelProto) -> ModelProto:
+    """A copy without the recipe: what was added for training is gone, the rest is as it was."""
+    stripped = ModelProto()
+    stripped.CopyFrom(model)
+    del stripped.training_info[:]
+    used = {n.domain for n in stripped.graph.node} | {n.domain for f in stripped.functions for n in f.node}
+    for domain in (TRAINING_DOMAIN, NEUROMATIC_DOMAIN):
+        if domain not in used:
+            _remove(stripped.opset_import, [o for o in stripped.opset_import if o.domain == domain])
+            _remove(stripped.functions, [f for f in stripped.functions if f.domain == domain])
+    _remove(stripped.metadata_props, [p for p in stripped.metadata_props if p.key == METADATA_KEY])
+    return stripped
+
+
+def _remove(container: Any, items: Sequence[Any]) -> None:
+    for item in items:
+        container.remove(item)
+
+
+def validate(model: ModelProto) -> Recipe | None:
+    """Check a model's recipe as the checker of ``onnx`` does not; returns it, or None if there is none.
+
+    Raises:
+        RecipeError: names the node, binding or value that is wrong.
+    """
+    recipe = read(model)
+    if recipe is None:
+        return None
+    try:
+        onnx.checker.check_model(combined(model, weights=False))
+        types = value_types(model)
+    except (onnx.checker.ValidationError, InvalidModelError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RecipeError(f"the training graph is not valid ONNX: {reason}") from error
+    algorithm = model.training_info[0].algorithm
+    initializers = {t.name for t in [*model.graph.initializer, *algorithm.initializer]}
+    problems = [f"Gradient asks for {name!r}" for name in recipe.trainable if name not in initializers]
+    problems += [f"update_binding replaces {name!r}" for name in recipe.updates if name not in initializers]
+    if problems:
+        raise RecipeError(f"{problems[0]}, but the model has no initializer of that name")
+    _check_values(recipe, types)
+    _check_inputs(recipe, algorithm, {o.name for o in model.graph.output})
+    _check_state(recipe, types)
+    for name, new in recipe.updates.items():
+        _check_same_type(name, types[name], types[new])
+    return recipe
+
+
+def _check_values(recipe: Recipe, types: Mapping[str, Value]) -> None:
+    named = {
+        "the loss": [recipe.loss],
+        "update_binding": list(recipe.updates.values()),
+        "a metric": [m.sums for m in recipe.metrics],
+        "the step": [recipe.step] if recipe.step else [],
+    }
+    for what, names in named.items():
+        for name in names:
+            if name not in types:
+                raise RecipeError(f"{what} refers to {name!r}, which no node of the training graph computes")
+    loss = types[recipe.loss]
+    if loss.shape not in (None, ()):
+        raise RecipeError(f"the loss {recipe.loss!r} has shape {loss.shape}, expected a scalar")
+    for metric in recipe.metrics:
+        shape = types[metric.sums].shape
+        if metric.result not in RESULTS or (shape is not None and shape != (2,)):
+            raise RecipeError(
+                f"metric {metric.name!r} makes {metric.result!r} of {shape}; this Neuromatic knows "
+                f"{sorted(RESULTS)} of (2,)"
+            )
+
+
+def _check_inputs(recipe: Recipe, algorithm: GraphProto, outputs: set[str]) -> None:
+    inputs, defaults = {i.name for i in algorithm.input}, {t.name for t in algorithm.initializer}
+    targets = [t.name for t in recipe.targets]
+    for name in [*targets, *([recipe.learning_rate] if recipe.learning_rate else [])]:
+        if name not in inputs:
+            raise RecipeError(f"the recipe names {name!r}, which is not an input of the training graph")
+    for target in recipe.targets:
+        if target.output is not None and target.output not in outputs:
+            raise RecipeError(
+                f"target {target.name!r} is for output {target.output!r}, which the model lacks"
+            )
+    for name in sorted(inputs - defaults - {*targets, recipe.learning_rate}):
+        raise RecipeError(f"input {name!r} of the training graph is neither a target nor has it a default")
+
+
+def _check_state(recipe: Recipe, types: Mapping[str, Value]) -> None:
+    for name in recipe.trainable:
+        if types[name].dtype not in FLOATS:
+            raise RecipeError(
+                f"Gradient asks for {name!r} of {dtype_name(types[name].dtype)}, expected floats"
+            )
+    if recipe.step is not None and recipe.step not in recipe.updates:
+        raise RecipeError(f"the step counter {recipe.step!r} is not replaced by update_binding")
+    for scalar in (recipe.step, recipe.learning_rate):
+        if scalar is not None and types[scalar].shape not in (None, ()):
+            raise RecipeError(f"{scalar!r} has shape {types[scalar].shape}, expected a scalar")
+
+
+def _check_same_type(name: str, old: Value, new: Value) -> None:
+    fits = old.dtype == new.dtype or new.dtype == TensorProto.UNDEFINED
+    if new.shape is not None and old.shape is not None:
+        fits &= len(old.shape) == len(new.shape) and all(
+            a == b or not (isinstance(a, int) and isinstance(b, int))
+            for a, b in zip(old.shape, new.shape, strict=True)
+        )
+    if not fits:
+        raise RecipeError(
+            f"update_binding replaces {name!r} {old.shape} by {new.name!r} {new.shape}, "
+            f"which has another type or shape"
+        )

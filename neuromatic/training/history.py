@@ -1,0 +1,33 @@
+"""What training reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """The course of one training run.
+
+    Attributes:
+        history: for ``loss``, each metric and their ``val_`` forms, one number for each epoch.
+        epoch: the numbers of the epochs, from 0.
+        step_losses: the loss of each single step.
+        difference: the largest absolute difference between the engine's outputs and onnxruntime's for the
+            trained model; None if nothing was trained.
+        seconds: wall time of the epochs, validation included.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    epoch: list[int] = field(default_factory=list)
+    step_losses: list[float] = field(default_factory=list)
+    difference: float | None = None
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, epoch: int, logs: Mapping[str, float], seconds: float) -> None:
+        """Append the results of an epoch."""
+        self.epoch.append(epoch)
+        self.seconds.append(seconds)
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
