@@ -152,7 +152,8 @@ def _check(optimizer: str, **checks: tuple[float, bool, str]) -> None:
 
 
 def _rate(value: float) -> tuple[float, bool, str]:
-    fine = 0.0 <= value <= float(np.finfo(np.float32).max)
+    number = isinstance(value, (int, float, np.number))
+    fine = bool(number and 0.0 <= value <= float(np.finfo(np.float32).max))
     return value, fine, "a finite number of at least 0"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ from neuromatic.converters.tensorflow._tensors import Tensor, dtype, rank, shape
 from neuromatic.converters.tensorflow._windows import Window, padded, window
 from neuromatic.converters.tensorflow.registry import ops
 
-_FORMATS = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
+_FORMATS: dict[int, Any] = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 
 
 @ops.lowers("Conv", since=(1, 11, 22), layout="NHWC")

@@ -55,7 +55,7 @@ def channels_last(value: Any, rank: int) -> Any:
     if isinstance(value, ChannelsLast):
         return value.tensor
     missing = rank - _rank(value)
-    xp = np if isinstance(value, np.ndarray) else tf
+    xp: Any = np if isinstance(value, np.ndarray) else tf
     if missing == rank:
         return value
     if missing:

@@ -73,7 +73,7 @@ class TensorFlowProgram:
             recipes.part_for(model, self._outputs(model), recipes.value_types(model)), ops
         )
         self._output_names = self._outputs(model)
-        values = initial_values(whole)
+        values: dict[str, Any] = dict(initial_values(whole))
         self._variables = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in found.updates}
         self._constants = {name: _constant(array) for name, array in values.items()}
         self._jit = should_jit(self._step_plan, jit)

@@ -127,7 +127,7 @@ class Graph:
         """Central differences of ``value`` in float64, element by element."""
 
         def at(name: str, array: Array) -> float:
-            changed = {n: tf.constant(array if n == name else a, np.float64) for n, a in self.inputs.items()}
+            changed = {n: tf.constant(array if n == name else a, tf.float64) for n, a in self.inputs.items()}
             return float(self.value(changed, np.float64))
 
         found = {}

@@ -237,10 +237,11 @@ def test_deep_functions_within_the_limit_run() -> None:
 
 def test_attributes_come_as_python_values() -> None:
     tensor = helper.make_tensor("t", TensorProto.FLOAT, [2], [1.0, 2.0])
-    for attributes, expected in (
+    cases: tuple[tuple[dict[str, Any], Any], ...] = (
         ({"value": tensor}, [1.0, 2.0]),
         ({"value_ints": [1, 2]}, [1, 2]),
         ({"value_string": "text"}, "text"),
         ({"value_strings": ["a", "b"]}, ["a", "b"]),
-    ):
+    )
+    for attributes, expected in cases:
         assert run(model_of([helper.make_node("Constant", [], ["y"], **attributes)])) == expected

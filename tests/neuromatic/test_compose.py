@@ -103,7 +103,13 @@ def test_each_part_can_be_replaced_in_a_file(tmp_path: Path) -> None:
 def test_a_call_leaves_the_model_as_it_was() -> None:
     model = composed(("loss", "optimizer"))
     before = model.proto.SerializeToString()
-    model.freeze("dense/*"), model.metrics("accuracy"), model.optimizer("adam"), model.loss("mse")
+    for other in (
+        model.freeze("dense/*"),
+        model.metrics("accuracy"),
+        model.optimizer("adam"),
+        model.loss("mse"),
+    ):
+        assert other is not model
     assert model.proto.SerializeToString() == before
 
 
@@ -322,9 +328,9 @@ def test_what_is_not_differentiable_is_not_trained() -> None:
         net (float[N, 3] x) => (float[N, 3] y)
         { h = Mul(x, w) k = Clip(h, low, high) z = Dropout(k, ratio) y = Reshape(z, shape) }""",
         w=np.ones(3, np.float32),
-        low=np.float32(-1),
-        high=np.float32(1),
-        ratio=np.float32(0),
+        low=np.array(-1, np.float32),
+        high=np.array(1, np.float32),
+        ratio=np.array(0, np.float32),
         shape=np.array([-1, 3]),
     )
     model = Model.from_proto(proto).loss("mse").optimizer("adam")

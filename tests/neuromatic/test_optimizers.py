@@ -127,13 +127,8 @@ def update(name: str, dtype: int, opset: int, momentum: float) -> onnx.ModelProt
     stateful = name != "SGD"
     vectors = ["X", "G", *(["V"] if stateful else [])]
     results = ["X_new", *(["V_new"] if stateful else [])]
-    node = helper.make_node(
-        name,
-        ["R", "T", *vectors],
-        results,
-        domain=NEUROMATIC_DOMAIN,
-        **({"momentum": momentum} if stateful else {}),
-    )
+    attributes: dict[str, Any] = {"momentum": momentum} if stateful else {}
+    node = helper.make_node(name, ["R", "T", *vectors], results, domain=NEUROMATIC_DOMAIN, **attributes)
     inputs = [helper.make_tensor_value_info("R", dtype, ())]
     inputs += [helper.make_tensor_value_info("T", TensorProto.INT64, ())]
     inputs += [helper.make_tensor_value_info(v, dtype, (3,)) for v in vectors]
