@@ -17,7 +17,8 @@ from onnx import TensorProto
 
 from neuromatic import operators as op
 from neuromatic._lookup import from_name
-from neuromatic.graph import GraphBuilder, Value
+from neuromatic.errors import ShapeError
+from neuromatic.graph import GraphBuilder, Value, shape_text
 
 Sums = NDArray[np.float64]
 
@@ -51,6 +52,25 @@ class Metric(ABC):
         """Add nodes for the vector of sums of a batch, float32."""
 
 
+def _check_ranks(g: GraphBuilder, y_true: Value, y_pred: Value, *, class_axis: int = 0) -> None:
+    """Refuse targets that broadcasting would compare with the wrong predictions.
+
+    Args:
+        class_axis: 1 where targets are class indices, which have no class axis.
+    """
+    if y_true.rank != y_pred.rank - class_axis:
+        kind = "class indices" if class_axis else "targets of the predictions' shape"
+        raise ShapeError(
+            f"{g.scope} takes {kind}, got targets {shape_text(y_true.shape)} "
+            f"for predictions {shape_text(y_pred.shape)}; choose another metric"
+        )
+
+
+def _difference(g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+    _check_ranks(g, y_true, y_pred)
+    return g.add("Sub", y_pred, op.cast(g, y_true, y_pred.dtype))
+
+
 @dataclass(frozen=True)
 class MeanSquaredError(Metric):
     """Mean of ``(y_true - y_pred)²`` (Keras ``MeanSquaredError``)."""
@@ -58,7 +78,7 @@ class MeanSquaredError(Metric):
     name: ClassVar[str] = "mean_squared_error"
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
-        error = g.add("Sub", y_pred, op.cast(g, y_true, y_pred.dtype))
+        error = _difference(g, y_true, y_pred)
         return op.sum_and_count(g, g.add("Mul", error, error))
 
 
@@ -69,7 +89,7 @@ class MeanAbsoluteError(Metric):
     name: ClassVar[str] = "mean_absolute_error"
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
-        error = g.add("Sub", y_pred, op.cast(g, y_true, y_pred.dtype))
+        error = _difference(g, y_true, y_pred)
         return op.sum_and_count(g, g.add("Abs", error))
 
 
@@ -81,6 +101,7 @@ class BinaryAccuracy(Metric):
     name: ClassVar[str] = "binary_accuracy"
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        _check_ranks(g, y_true, y_pred)
         hit = g.add("Greater", y_pred, g.const(self.threshold, y_pred.dtype))
         truth = op.cast(g, y_true, y_pred.dtype)
         return op.sum_and_count(g, op.equal(g, op.cast(g, hit, y_pred.dtype), truth))
@@ -93,6 +114,7 @@ class CategoricalAccuracy(Metric):
     name: ClassVar[str] = "categorical_accuracy"
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        _check_ranks(g, y_true, y_pred)
         classes = [_largest(g, y) for y in (y_true, y_pred)]
         return op.sum_and_count(g, g.add("Equal", *classes))
 
@@ -104,6 +126,7 @@ class SparseCategoricalAccuracy(Metric):
     name: ClassVar[str] = "sparse_categorical_accuracy"
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        _check_ranks(g, y_true, y_pred, class_axis=1)
         truth = op.cast(g, y_true, TensorProto.INT64)
         return op.sum_and_count(g, g.add("Equal", _largest(g, y_pred), truth))
 

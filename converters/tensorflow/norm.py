@@ -124,7 +124,10 @@ def _of_batch_fused(X: Tensor, scale: Tensor, B: Tensor, epsilon: float) -> tupl
     """One kernel for it all: a third of the time of the formula, forward and backward."""
     sizes = shape(X)
     x = X if rank(X) == 4 else tf.reshape(X, [sizes[0], -1, 1, sizes[-1]])
-    y, mean, var = tf.compat.v1.nn.fused_batch_norm(x, scale, B, epsilon=epsilon, is_training=True)
+    # Not tf.compat.v1.nn.fused_batch_norm, which raises epsilon to 1.001e-5 without a word.
+    y, mean, var, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=B, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
     count = tf.cast(tf.size(X) // sizes[-1], tf.float32)
     population = var * ((count - 1) / count)  # the kernel divides by count - 1
     return (y if rank(X) == 4 else tf.reshape(y, sizes)), mean, population

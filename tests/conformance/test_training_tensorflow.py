@@ -134,6 +134,16 @@ def test_batch_normalization_uses_the_batch_where_the_step_updates(opset: int) -
     np.testing.assert_allclose(got["y"], _normalized(got, X.mean(axes), X.var(axes)), rtol=1e-4, atol=1e-4)
 
 
+def test_batch_normalization_takes_a_small_epsilon_as_it_is() -> None:
+    x = np.array([-1e-3, 1e-3, 0, 2e-3], np.float32).reshape(4, 1, 1, 1)
+    ones, zeros = np.ones(1, np.float32), np.zeros(1, np.float32)
+    node = helper.make_node("BatchNormalization", ["x", *STATISTICS], ["y", "m", "v"], epsilon=1e-8)
+    node.attribute.append(helper.make_attribute("training_mode", 1))
+    got = _run([node], {"x": x, "scale": ones, "B": zeros, "mean": zeros, "var": ones}, opset=15)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(got["y"], (wide - wide.mean()) / np.sqrt(wide.var() + 1e-8), rtol=1e-4)
+
+
 @pytest.mark.parametrize("opset", [9, 14, 15])
 def test_running_statistics_follow_the_population_of_the_batch(opset: int) -> None:
     attributes = {"training_mode": 1} if opset >= 14 else {}

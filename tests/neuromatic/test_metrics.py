@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import neuromatic as nm
 from neuromatic import metrics
-from neuromatic.errors import RecipeError, UnknownNameError
+from neuromatic.errors import RecipeError, ShapeError, UnknownNameError
 from neuromatic.graph import GraphBuilder, Shape, Value
 from neuromatic.metrics import (
     Accuracy,
@@ -152,6 +152,24 @@ def test_nothing_counted_is_not_a_number() -> None:
 
 
 # -- names ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mae", "mse", "binary_accuracy", "categorical_accuracy"])
+def test_class_indices_are_refused_where_broadcasting_would_take_them(name: str) -> None:
+    model = nm.Sequential((2,)).dense(3, "softmax").loss("sparse_categorical_crossentropy").optimizer("sgd")
+    with pytest.raises(ShapeError) as caught:
+        model.metrics(name)
+    full = metrics.METRICS[name].name
+    assert str(caught.value) == (
+        f"metric/{full} takes targets of the predictions' shape, got targets (batch,) "
+        f"for predictions (batch, 3); choose another metric"
+    )
+
+
+def test_one_hot_targets_are_no_class_indices() -> None:
+    model = nm.Sequential((2,)).dense(3, "softmax").loss("categorical_crossentropy").optimizer("sgd")
+    with pytest.raises(ShapeError, match=r"takes class indices, got targets \(batch, 3\)"):
+        model.metrics("sparse_categorical_accuracy")
 
 
 def test_two_metrics_of_one_name_are_kept_apart() -> None:
