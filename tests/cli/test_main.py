@@ -70,19 +70,32 @@ def test_verbose_adds_the_traceback(shell: Shell) -> None:
     assert done.stderr.endswith("\nError: cannot read missing.onnx: No such file or directory\n")
 
 
+def heed_control_c() -> None:
+    """A shell that starts the tests in its background lets them, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_control_c_ends_training_and_changes_no_file(folder: Path) -> None:
     before = (folder / "trained.onnx").read_bytes()
     command = [sys.executable, "-m", "neuromatic.cli.main", "train", "trained.onnx", "--data", "data.npz"]
     command += ["-o", "trained.onnx", "--epochs", "1000000", "--json"]
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_control_c,
     ) as run:
-        assert run.stdout is not None
-        assert json.loads(run.stdout.readline())["epoch"] == 1
-        run.send_signal(signal.SIGINT)
-        started = time.monotonic()
-        _, errors = run.communicate(timeout=60)
+        try:
+            assert run.stdout is not None
+            assert json.loads(run.stdout.readline())["epoch"] == 1
+            run.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            _, errors = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert run.returncode == 130
     assert time.monotonic() - started < 30
     assert errors.splitlines()[-1] == "Error: interrupted; the output was not written"
