@@ -49,7 +49,7 @@ def run_model(
             lowering.run(plan, values, context, execution.call)
         return {o.name: execution.channels_first(values[o.name]) for o in model.graph.output}
 
-    function = graph if eager else tf.function(graph, jit_compile=jit)
+    function = graph if eager else tf.function(graph, jit_compile=jit, autograph=False)
     fed = {name: tf.convert_to_tensor(array) for name, array in inputs.items() if name not in known}
     results = function(fed)
     return {name: execution.array(value) for name, value in results.items()}

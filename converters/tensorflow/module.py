@@ -41,7 +41,7 @@ class OnnxModule(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self.parameters = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in trained}
         self._constants = {name: _constant(array) for name, array in values.items()}
         signature = [tf.TensorSpec(_shape(f), tf.as_dtype(f.dtype), names[f.name]) for f in fields]
-        self.serve = tf.function(self._serve, input_signature=signature)
+        self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
         self.__call__ = self.serve
 
     def _serve(self, *inputs: Any) -> dict[str, Any]:

@@ -151,7 +151,9 @@ class TensorFlowProgram:
                 tf.TensorSpec([steps, rows.shape[1]], tf.int32),
                 *(tf.TensorSpec([steps], tensor.dtype) for tensor in more),
             ]
-            self._functions[key] = tf.function(function, input_signature=signature, jit_compile=jit)
+            self._functions[key] = tf.function(
+                function, input_signature=signature, jit_compile=jit, autograph=False
+            )
         return self._functions[key](data, places, *more)
 
     # -- what is traced ----------------------------------------------------------------------------
