@@ -161,10 +161,22 @@ class SparseCategoricalCrossentropy(Loss):
         scores = y_pred if self.from_logits else input_of(g, "Softmax", y_pred, axis)
         if scores is None:
             scores = g.add("Log", op.clip(g, y_pred, EPSILON, 1 - EPSILON))
+        if g.opset < 12:  # there is no SoftmaxCrossEntropyLoss yet
+            return self._by_one_hot(g, y_true, scores, axis)
         if axis != 1:
             rest = [i for i in range(1, scores.rank) if i != axis]
             scores = g.add("Transpose", scores, perm=[0, axis, *rest])
         return g.add("SoftmaxCrossEntropyLoss", scores, y_true, reduction="none")
+
+    def _by_one_hot(self, g: GraphBuilder, y_true: Value, scores: Value, axis: int) -> Value:
+        classes = self.classes(scores)
+        if classes is None:
+            raise ShapeError(
+                f"the number of classes of {scores.name!r} {shape_text(scores.shape)} is unknown"
+            )
+        truth = g.add("OneHot", y_true, g.ints(classes), g.const([0.0, 1.0], scores.dtype), axis=axis)
+        hits = g.add("Mul", truth, op.log_softmax(g, scores, axis))
+        return g.add("Neg", op.reduce(g, "ReduceSum", hits, (axis,)))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import onnx
@@ -204,7 +205,7 @@ def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:
 def _declare_types(graph: GraphProto, part: GraphProto) -> None:
     declared = {i.name for i in graph.input}
     for tensor in part.initializer:
-        if numpy_elements(tensor) <= SMALL:
+        if prod(tensor.dims) <= SMALL:
             graph.initializer.append(tensor)
         elif tensor.name not in declared:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
@@ -212,14 +213,6 @@ def _declare_types(graph: GraphProto, part: GraphProto) -> None:
         graph.input.append(
             helper.make_tensor_value_info(sparse.values.name, sparse.values.data_type, sparse.dims)
         )
-
-
-def numpy_elements(tensor: TensorProto) -> int:
-    """How many elements a tensor has."""
-    count = 1
-    for dim in tensor.dims:
-        count *= dim
-    return count
 
 
 def value_types(model: ModelProto) -> dict[str, Value]:
