@@ -75,6 +75,7 @@ class TensorFlowProgram:
         self._output_names = self._outputs(model)
         values: dict[str, Any] = dict(initial_values(whole))
         self._variables = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in found.updates}
+        self._done = tf.Variable(0, dtype=tf.int64, name="steps_done")
         self._constants = {name: _constant(array) for name, array in values.items()}
         self._jit = should_jit(self._step_plan, jit)
         self.steps_per_call = MOST_STEPS if self._jit else 1
@@ -158,8 +159,11 @@ class TensorFlowProgram:
 
     # -- what is traced ----------------------------------------------------------------------------
 
-    def _step(self, state: Tensors, batch: Tensors, rate: Any) -> tuple[Tensors, Any, Tensors]:
-        """One training step: the new state, the loss and the sums of each metric."""
+    def _step(self, state: Tensors, batch: Tensors, rate: Any, step: Any) -> tuple[Tensors, Any, Tensors]:
+        """One training step: the new state, the loss and the sums of each metric.
+
+        ``step`` numbers the random draws of a recipe that counts no steps itself.
+        """
         recipe = self.recipe
         values: Tensors = self._constants | state | batch
         if recipe.learning_rate is not None:
@@ -172,7 +176,7 @@ class TensorFlowProgram:
                 training=True,
                 updated=frozenset(recipe.updates),
                 seed=self._seed,
-                step=state[recipe.step] if recipe.step else 0,
+                step=state[recipe.step] if recipe.step else step,
                 tape=tape,
                 values=values,
             )
@@ -182,16 +186,20 @@ class TensorFlowProgram:
 
     def _train_steps(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
         def body(i: Any, state: Tensors, losses: Any, sums: Tensors) -> tuple[Any, Tensors, Any, Tensors]:
-            new, loss, metrics = self._step(state, _batch(data, places[i]), rates[i])
+            new, loss, metrics = self._step(
+                state, _batch(data, places[i]), rates[i], done + tf.cast(i, tf.int64)
+            )
             return i + 1, new, losses.write(i, loss), _write(sums, i, metrics)
 
         state = {name: variable.read_value() for name, variable in self._variables.items()}
         steps = tf.shape(places)[0]
+        done = self._done.read_value()
         _, state, losses, sums = tf.while_loop(
             lambda i, *_: i < steps, body, (0, state, *self._collectors(steps)), maximum_iterations=steps
         )
         for name, variable in self._variables.items():
             variable.assign(state[name], read_value=False)
+        self._done.assign_add(tf.cast(steps, tf.int64), read_value=False)
         return losses.stack(), {name: array.stack() for name, array in sums.items()}
 
     def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:

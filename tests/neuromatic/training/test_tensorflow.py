@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from neuromatic import weights
 from neuromatic.converters.tensorflow import program
 from neuromatic.errors import DivergedError, RecipeError, TrainingError, VerificationError
 from neuromatic.model import Model
+from neuromatic.recipe import METADATA_KEY
 from tests.neuromatic.graphs import linear, set_parameters
 from tests.neuromatic.training.fake_program import Recorder
 
@@ -135,6 +137,20 @@ def test_a_last_batch_of_fewer_rows_is_a_step_of_its_own() -> None:
     np.testing.assert_allclose(history.history["loss"], [(3 * losses[0] + 2 * losses[1]) / 5], rtol=1e-6)
     for found, expected in zip(model.parameters().values(), (w, b), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_each_step_draws_anew_also_without_a_step_counter(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "MOST_STEPS", most)
+    model = nm.Sequential((100,)).dropout(0.5).dense(1).loss("mse").optimizer("sgd", learning_rate=0.0)
+    proto = model.proto
+    notes = next(p for p in proto.metadata_props if p.key == METADATA_KEY)
+    notes.value = json.dumps(json.loads(notes.value) | {"step": None})
+    bindings = proto.training_info[0].update_binding
+    bindings.remove(next(b for b in bindings if b.key == "step"))
+    x = np.ones((4, 100), np.float32)
+    history = Model.from_proto(proto).train(x, x[:, :1], epochs=6, batch_size=4, verbose=0)
+    assert len(set(history.step_losses)) == 6
 
 
 def test_dropout_drops_in_training_alone() -> None:
