@@ -21,6 +21,7 @@ from neuromatic.layers.base import SymbolicTensor
 from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
+from neuromatic.parts import Parts
 from neuromatic.recipe import Recipe
 from neuromatic.summary import summary_text
 from neuromatic.training.callbacks import Callback
@@ -74,10 +75,7 @@ class Model:
     def _begin(self, proto: ModelProto) -> None:
         self._proto = proto
         self._file_bytes: bytes | None = None
-        self._objective: compose.Objective | None = None
-        self._optimizer: optimizers.Optimizer | None = None
-        self._measures: compose.Measures | None = None
-        self._frozen: frozenset[str] = frozenset()
+        self._parts: Parts | None = None
 
     # -- what it is --------------------------------------------------------------------------------
 
@@ -163,7 +161,7 @@ class Model:
             if not found:
                 raise UnknownNameError("initializer", pattern, names)
             matched.update(found)
-        return self._with(frozen=self._parts()[3] | matched)
+        return self._with(frozen=self._known_parts().frozen | matched)
 
     def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
         names = self.output_names
@@ -180,58 +178,20 @@ class Model:
             raise ValueError(f"the model has outputs {list(names)}: give metrics as a mapping by output")
         return dict.fromkeys(names, given)
 
-    def _parts(
-        self,
-    ) -> tuple[
-        compose.Objective | None, optimizers.Optimizer | None, compose.Measures | None, frozenset[str]
-    ]:
-        """Loss, optimizer, metrics and frozen names: as chosen, else as the file's recipe has them."""
-        objective, optimizer, measures, frozen = (
-            self._objective,
-            self._optimizer,
-            self._measures,
-            self._frozen,
-        )
-        if self.recipe is not None and objective is None and optimizer is None:
-            objective = compose.RecordedObjective(self._proto, self.recipe)
-            measures = measures or compose.RecordedMeasures(self._proto, self.recipe)
-            frozen |= compose.frozen_names(self._proto, self.recipe)
-        return objective, optimizer, measures, frozen
+    def _known_parts(self) -> Parts:
+        """The parts of the recipe: as chosen, else as the file has them."""
+        return self._parts if self._parts is not None else Parts.of(self._proto, self.recipe)
 
-    def _with(
-        self,
-        *,
-        objective: compose.Objective | None = None,
-        optimizer: optimizers.Optimizer | None = None,
-        measures: compose.Measures | None = None,
-        frozen: frozenset[str] | None = None,
-    ) -> Model:
-        old_objective, old_optimizer, old_measures, old_frozen = self._parts()
-        if objective is not None and measures is None and isinstance(old_measures, compose.RecordedMeasures):
-            old_measures = None  # they compare with the old loss's targets
-        if optimizer is None and old_optimizer is None and self.recipe is not None:
-            optimizer = compose.RecordedOptimizer.of(self._proto, self.recipe)
-        result = Model.from_proto(self._proto)
-        result._objective = objective or old_objective
-        result._optimizer = optimizer or old_optimizer
-        result._measures = measures or old_measures
-        result._frozen = old_frozen if frozen is None else frozen
-        if result._objective is None or result._optimizer is None:
-            result._proto = recipe.strip(self._proto)
-        else:
-            result._proto = compose.compose(
-                self._proto,
-                result._objective,
-                result._optimizer,
-                result._measures or compose.Metrics({}),
-                result._frozen,
-            )
+    def _with(self, **changes: Any) -> Model:
+        proto, parts = self._known_parts().change(**changes).apply(self._proto)
+        result = Model.from_proto(proto)
+        result._parts = parts
         return result
 
     def _needs_recipe(self) -> Recipe:
         if self.recipe is not None:
             return self.recipe
-        if self._objective is None:
+        if self._known_parts().objective is None:
             raise RecipeError("the model has no loss; choose one with .loss(...), for instance .loss('mse')")
         raise RecipeError("the model has no optimizer; choose one with .optimizer('adam')")
 

@@ -1,0 +1,71 @@
+"""The parts of a recipe that a model has so far, chosen one by one or recorded in its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from onnx import ModelProto
+
+from neuromatic import recipe as recipes
+from neuromatic.compose import (
+    Measures,
+    Metrics,
+    Objective,
+    RecordedMeasures,
+    RecordedObjective,
+    RecordedOptimizer,
+    compose,
+    frozen_names,
+)
+from neuromatic.optimizers import Optimizer
+from neuromatic.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Loss, optimizer and metrics, None where not chosen, and the names that are not trained.
+
+    Attributes:
+        recorded: the recipe of the file that these parts come from; its optimizer is read only if it stays.
+    """
+
+    objective: Objective | None = None
+    optimizer: Optimizer | None = None
+    measures: Measures | None = None
+    frozen: frozenset[str] = frozenset()
+    recorded: Recipe | None = None
+
+    @classmethod
+    def of(cls, model: ModelProto, recipe: Recipe | None) -> Parts:
+        """The parts of the recipe that a model came with; none where it has no recipe."""
+        if recipe is None:
+            return cls()
+        return cls(
+            objective=RecordedObjective(model, recipe),
+            measures=RecordedMeasures(model, recipe),
+            frozen=frozen_names(model, recipe),
+            recorded=recipe,
+        )
+
+    def change(self, **changes: Any) -> Parts:
+        """These parts with some replaced; recorded metrics compare with the recorded loss and go with it."""
+        changed = replace(self, **changes)
+        if "objective" in changes and isinstance(changed.measures, RecordedMeasures):
+            changed = replace(changed, measures=None)
+        return changed
+
+    def apply(self, model: ModelProto) -> tuple[ModelProto, Parts]:
+        """A copy of ``model`` with a recipe of these parts, or without one while loss or optimizer lack.
+
+        Returns:
+            The copy, and the parts it was made of.
+        """
+        parts = self
+        if parts.optimizer is None and parts.recorded is not None:
+            parts = replace(parts, optimizer=RecordedOptimizer.of(model, parts.recorded))
+        parts = replace(parts, recorded=None)
+        if parts.objective is None or parts.optimizer is None:
+            return recipes.strip(model), parts
+        measures = parts.measures or Metrics({})
+        return compose(model, parts.objective, parts.optimizer, measures, parts.frozen), parts
