@@ -75,7 +75,7 @@ class TensorFlowProgram:
         self._output_names = self._outputs(model)
         values: dict[str, Any] = dict(initial_values(whole))
         self._variables = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in found.updates}
-        self._done = tf.Variable(0, dtype=tf.int64, name="steps_done")
+        self._done = tf.Variable(tf.constant(0, tf.int64), name="steps_done")
         self._constants = {name: _constant(array) for name, array in values.items()}
         self._jit = should_jit(self._step_plan, jit)
         self.steps_per_call = MOST_STEPS if self._jit else 1
