@@ -48,7 +48,7 @@ def rows(model: ModelProto) -> list[Row]:
         names = tuple(x for x in node.input if x in sizes and x not in seen)
         seen.update(names)
         output = types.get(node.output[0])
-        shape = _named(output.shape) if output else None
+        shape = output.shape if output else None
         count = sum(sizes[x] for x in names)
         if found and found[-1].name == name:
             last = found.pop()
@@ -58,13 +58,6 @@ def rows(model: ModelProto) -> list[Row]:
         else:
             found.append(Row(name, (node.op_type,), shape, names, count))
     return found
-
-
-def _named(shape: Shape | None) -> Shape | None:
-    """Without the names that ONNX' shape inference makes up for what it does not know."""
-    if shape is None:
-        return None
-    return tuple(None if isinstance(dim, str) and dim.startswith("unk__") else dim for dim in shape)
 
 
 def summary_text(model: ModelProto, recipe: Recipe | None) -> str:

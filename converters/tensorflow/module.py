@@ -8,11 +8,9 @@ from typing import Any
 import tensorflow as tf
 from onnx import ModelProto
 
-from neuromatic.converters.lowering import initial_values, plan, run
-from neuromatic.converters.tensorflow.context import TensorFlowContext
-from neuromatic.converters.tensorflow.execution import call, channels_first
+from neuromatic.converters.lowering import plan
 from neuromatic.converters.tensorflow.lowerings import ops
-from neuromatic.converters.tensorflow.program import _constant, _variable_name
+from neuromatic.converters.tensorflow.weights import Weights, as_outputs
 from neuromatic.data import Field
 
 
@@ -37,22 +35,15 @@ class OnnxModule(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._plan = plan(model, ops)
         self._outputs = [output.name for output in model.graph.output]
         self._inputs = [field.name for field in fields]
-        values: dict[str, Any] = dict(initial_values(model))
-        self.parameters = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in trained}
-        self._constants = {name: _constant(array) for name, array in values.items()}
+        self._weights = Weights(model, trained)
+        self.parameters = self._weights.variables
         signature = [tf.TensorSpec(_shape(f), tf.as_dtype(f.dtype), names[f.name]) for f in fields]
         self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
         self.__call__ = self.serve
 
     def _serve(self, *inputs: Any) -> dict[str, Any]:
-        state = {name: variable.read_value() for name, variable in self.parameters.items()}
-        values: dict[str, Any] = {
-            **self._constants,
-            **state,
-            **dict(zip(self._inputs, inputs, strict=True)),
-        }
-        run(self._plan, values, TensorFlowContext(values=values), call)
-        return {name: tf.convert_to_tensor(channels_first(values[name])) for name in self._outputs}
+        fed = dict(zip(self._inputs, inputs, strict=True))
+        return as_outputs(self._weights.infer(self._plan, fed), self._outputs)
 
 
 def _shape(field: Field) -> Any:

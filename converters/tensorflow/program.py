@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from neuromatic import recipe as recipes
-from neuromatic.converters.lowering import Plan, initial_values, plan, run
+from neuromatic.converters.lowering import plan, run
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.execution import call, channels_first
 from neuromatic.converters.tensorflow.jit import Jit, should_jit
 from neuromatic.converters.tensorflow.lowerings import ops
+from neuromatic.converters.tensorflow.weights import Weights, as_outputs
 from neuromatic.engines import Outcome
 from neuromatic.errors import RecipeError
 
@@ -27,8 +27,6 @@ Tensors = dict[str, Any]
 
 RESIDENT_BYTES = 1 << 30
 """Data of at most this size are kept on the device; of larger data, each call gets the rows it needs."""
-LARGE_CONSTANT = 1024
-"""Untrained initializers of more elements than this are handed over once, not copied into graphs."""
 MOST_STEPS = 32
 SECONDS_PER_CALL = 0.25
 
@@ -69,21 +67,14 @@ class TensorFlowProgram:
         whole = recipes.combined(model)
         self._step_plan = plan(whole, ops)
         self._evaluation_plan = plan(recipes.evaluation_part(model, found), ops)
-        self._output_plan = plan(
-            recipes.part_for(model, self._outputs(model), recipes.value_types(model)), ops
-        )
-        self._output_names = self._outputs(model)
-        values: dict[str, Any] = dict(initial_values(whole))
-        self._variables = {n: tf.Variable(values.pop(n), name=_variable_name(n)) for n in found.updates}
+        self._output_plan = plan(model, ops)
+        self._output_names = [output.name for output in model.graph.output]
+        self._weights = Weights(whole, found.updates)
+        self._variables = self._weights.variables
         self._done = tf.Variable(tf.constant(0, tf.int64), name="steps_done")
-        self._constants = {name: _constant(array) for name, array in values.items()}
         self._jit = should_jit(self._step_plan, jit)
         self.steps_per_call = MOST_STEPS if self._jit else 1
         self._functions: dict[Any, Callable[..., Any]] = {}
-
-    @staticmethod
-    def _outputs(model: ModelProto) -> list[str]:
-        return [o.name for o in model.graph.output]
 
     # -- the Program protocol ----------------------------------------------------------------------
 
@@ -165,7 +156,7 @@ class TensorFlowProgram:
         ``step`` numbers the random draws of a recipe that counts no steps itself.
         """
         recipe = self.recipe
-        values: Tensors = self._constants | state | batch
+        values: Tensors = self._weights.constants | state | batch
         if recipe.learning_rate is not None:
             values[recipe.learning_rate] = rate
         for name in recipe.trainable:  # a recipe may take gradients of what it does not update
@@ -191,7 +182,7 @@ class TensorFlowProgram:
             )
             return i + 1, new, losses.write(i, loss), _write(sums, i, metrics)
 
-        state = {name: variable.read_value() for name, variable in self._variables.items()}
+        state = self._weights.read()
         steps = tf.shape(places)[0]
         done = self._done.read_value()
         _, state, losses, sums = tf.while_loop(
@@ -204,7 +195,9 @@ class TensorFlowProgram:
 
     def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:
         def body(i: Any, losses: Any, sums: Tensors) -> tuple[Any, Any, Tensors]:
-            loss, metrics = self._reported(self._infer(self._evaluation_plan, _batch(data, places[i])))
+            loss, metrics = self._reported(
+                self._weights.infer(self._evaluation_plan, _batch(data, places[i]))
+            )
             return i + 1, losses.write(i, loss), _write(sums, i, metrics)
 
         steps = tf.shape(places)[0]
@@ -212,14 +205,8 @@ class TensorFlowProgram:
         return losses.stack(), {name: array.stack() for name, array in sums.items()}
 
     def _outputs_for(self, data: Tensors, places: Any) -> Tensors:
-        values = self._infer(self._output_plan, _batch(data, places[0]))
-        return {name: tf.convert_to_tensor(channels_first(values[name])) for name in self._output_names}
-
-    def _infer(self, plan: Plan, batch: Tensors) -> Tensors:
-        state = {name: variable.read_value() for name, variable in self._variables.items()}
-        values: Tensors = self._constants | state | batch
-        run(plan, values, TensorFlowContext(values=values), call)
-        return values
+        values = self._weights.infer(self._output_plan, _batch(data, places[0]))
+        return as_outputs(values, self._output_names)
 
     def _reported(self, values: Tensors) -> tuple[Any, Tensors]:
         recipe = self.recipe
@@ -248,12 +235,3 @@ def _outcome(losses: tf.Tensor, sums: Tensors) -> Outcome:
 def _like(value: Any, old: tf.Tensor) -> tf.Tensor:
     """A new value of the state with the old one's static shape, as a loop demands."""
     return tf.ensure_shape(tf.cast(channels_first(value), old.dtype), old.shape)
-
-
-def _constant(array: Array) -> Any:
-    return tf.constant(array) if array.size > LARGE_CONSTANT else array
-
-
-def _variable_name(name: str) -> str:
-    """A parameter's name with the characters that TensorFlow allows."""
-    return re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", name).lstrip("_\\/->") or "parameter"
