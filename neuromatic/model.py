@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
-from onnx import ModelProto
+from onnx import ModelProto, numpy_helper
 
-from neuromatic import compose, losses, metrics, optimizers, recipe, weights
+from neuromatic import compose, files, losses, metrics, optimizers, recipe, weights
 from neuromatic.data import fit_to_fields, input_fields, target_fields
 from neuromatic.errors import DataError, RecipeError, UnknownNameError
 from neuromatic.functional import assemble
@@ -105,8 +106,6 @@ class Model:
 
     def parameters(self) -> dict[str, Array]:
         """Every initializer of the inference graph by name, as arrays."""
-        from onnx import numpy_helper
-
         return {t.name: numpy_helper.to_array(t) for t in self._proto.graph.initializer}
 
     # -- the recipe --------------------------------------------------------------------------------
@@ -125,7 +124,7 @@ class Model:
         if not chosen:
             raise ValueError(f"no loss given; the model has outputs {list(self.output_names)}")
         found = {name: losses.get(one, **arguments) for name, one in chosen.items()}
-        return self._with(objective=compose.Losses(found))
+        return self._with(self._known_parts().with_objective(compose.Losses(found)))
 
     def optimizer(self, /, optimizer: OptimizerLike, **arguments: Any) -> Model:
         """A model with this optimizer: a name (with its arguments), a class or an object.
@@ -133,7 +132,7 @@ class Model:
         Raises:
             UnknownNameError: no optimizer of that name.
         """
-        return self._with(optimizer=optimizers.get(optimizer, **arguments))
+        return self._with(replace(self._known_parts(), optimizer=optimizers.get(optimizer, **arguments)))
 
     def metrics(self, *chosen: MetricLike | Mapping[str, MetricLike | Sequence[MetricLike]]) -> Model:
         """A model that reports these metrics; for several outputs, a mapping by output name.
@@ -146,7 +145,7 @@ class Model:
             for name, wanted in self._for_outputs(item, "metrics").items():
                 wanted = [wanted] if not isinstance(wanted, (list, tuple)) else wanted
                 by_output.setdefault(name, []).extend(metrics.get(one) for one in wanted)
-        return self._with(measures=compose.Metrics(by_output))
+        return self._with(replace(self._known_parts(), measures=compose.Metrics(by_output)))
 
     def freeze(self, *patterns: str) -> Model:
         """A model that does not train the initializers whose names match (``"conv2d/*"``).
@@ -155,13 +154,13 @@ class Model:
             UnknownNameError: a pattern matches nothing.
         """
         names = [t.name for t in self._proto.graph.initializer]
-        matched: set[str] = set()
+        parts, matched = self._known_parts(), set[str]()
         for pattern in patterns:
             found = fnmatch.filter(names, pattern)
             if not found:
                 raise UnknownNameError("initializer", pattern, names)
             matched.update(found)
-        return self._with(frozen=self._known_parts().frozen | matched)
+        return self._with(replace(parts, frozen=parts.frozen | matched))
 
     def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
         names = self.output_names
@@ -182,10 +181,10 @@ class Model:
         """The parts of the recipe: as chosen, else as the file has them."""
         return self._parts if self._parts is not None else Parts.of(self._proto, self.recipe)
 
-    def _with(self, **changes: Any) -> Model:
-        proto, parts = self._known_parts().change(**changes).apply(self._proto)
+    def _with(self, parts: Parts) -> Model:
+        proto, used = parts.apply(self._proto)
         result = Model.from_proto(proto)
-        result._parts = parts
+        result._parts = used
         return result
 
     def _needs_recipe(self) -> Recipe:
@@ -342,8 +341,6 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, recipe and optimizer state included; a failure leaves an old file as it was."""
-        from neuromatic import files
-
         if self._file_bytes is not None:
             files.write(path, self._file_bytes)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from onnx import ModelProto
 
@@ -48,12 +47,10 @@ class Parts:
             recorded=recipe,
         )
 
-    def change(self, **changes: Any) -> Parts:
-        """These parts with some replaced; recorded metrics compare with the recorded loss and go with it."""
-        changed = replace(self, **changes)
-        if "objective" in changes and isinstance(changed.measures, RecordedMeasures):
-            changed = replace(changed, measures=None)
-        return changed
+    def with_objective(self, objective: Objective) -> Parts:
+        """These parts with another loss; recorded metrics compare with the recorded loss and go with it."""
+        measures = None if isinstance(self.measures, RecordedMeasures) else self.measures
+        return replace(self, objective=objective, measures=measures)
 
     def apply(self, model: ModelProto) -> tuple[ModelProto, Parts]:
         """A copy of ``model`` with a recipe of these parts, or without one while loss or optimizer lack.

@@ -274,7 +274,6 @@ def test_imports_are_seen_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_the_digits_are_what_their_script_writes(part: str) -> None:
-    pytest.importorskip("sklearn")
     folder = folder_of("neuromatic.models") / "data"
     expected = runpy.run_path(str(folder / "make_digits.py"))["digits"]()[part]
     with np.load(folder / f"digits-{part}.npz", allow_pickle=False) as arrays:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -17,8 +18,6 @@ from neuromatic.converters.formats.keras import convert
 from neuromatic.errors import ConversionError, EngineNotAvailableError, VerificationError
 from neuromatic.inference import Session
 
-keras = pytest.importorskip("keras")
-pytest.importorskip("tf2onnx")
 layers = keras.layers
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import neuromatic as nm
 from neuromatic.converters.formats import saved_model
 from neuromatic.converters.formats.saved_model import convert, signature_names, trained
 from neuromatic.errors import ConversionError, VerificationError
 from neuromatic.inference import Session
-
-tf = pytest.importorskip("tensorflow")
 
 CNN = (
     nm.Sequential((1, 6, 6))
