@@ -8,6 +8,7 @@ file says in ONNX what an update does, and an engine needs to know nothing of op
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,40 @@ from neuromatic.graph import (
     dtype_name,
 )
 
+_SQUARES = """
+        rho = Constant<value_float: float = @rho>()
+        epsilon = Constant<value_float: float = @epsilon>()
+        one = Constant<value_float: float = 1.0>()
+        rest = Sub(one, rho)
+        square = Mul(G, G)
+        kept = Mul(rho, V)
+        fresh = Mul(rest, square)
+        V_new = Add(kept, fresh)
+"""
+"""RMSprop's running mean of squared gradients."""
+_DEVIATION = """
+        kept_mean = Mul(rho, A)
+        fresh_mean = Mul(rest, G)
+        A_new = Add(kept_mean, fresh_mean)
+        squared_mean = Mul(A_new, A_new)
+        variance = Sub(V_new, squared_mean)
+        raised = Add(variance, epsilon)
+"""
+"""Centered, RMSprop takes the squared mean off it."""
+_SCALED = """
+        root = Sqrt(raised)
+        step = Mul(R, G)
+        increment = Div(step, root)
+"""
+_PLAIN = _SQUARES + "raised = Add(V_new, epsilon)" + _SCALED
+_CENTERED = _SQUARES + _DEVIATION + _SCALED
+_MOMENTUM = """
+        momentum = Constant<value_float: float = @momentum>()
+        kept_steps = Mul(momentum, M)
+        M_new = Add(kept_steps, increment)
+        X_new = Sub(X, M_new)
+"""
+
 FUNCTIONS = {
     # velocity = momentum * velocity - learning_rate * gradient, as Keras has it: unlike ONNX' Momentum, the
     # velocity remembers the learning rates of earlier steps, so a schedule gives Keras' updates.
@@ -49,6 +84,14 @@ FUNCTIONS = {
         jump = Sub(ahead, step)
         X_new = Add(X, jump)
     }""",
+    # The states V, M and A are the mean square, the momentum and the mean of the gradients.
+    "RMSprop": f"<rho, epsilon>(R, T, X, G, V) => (X_new, V_new) {{ {_PLAIN} X_new = Sub(X, increment) }}",
+    "RMSpropMomentum": f"""<rho, epsilon, momentum>
+        (R, T, X, G, V, M) => (X_new, V_new, M_new) {{ {_PLAIN} {_MOMENTUM} }}""",
+    "RMSpropCentered": f"""<rho, epsilon>
+        (R, T, X, G, V, A) => (X_new, V_new, A_new) {{ {_CENTERED} X_new = Sub(X, increment) }}""",
+    "RMSpropCenteredMomentum": f"""<rho, epsilon, momentum>
+        (R, T, X, G, V, M, A) => (X_new, V_new, M_new, A_new) {{ {_CENTERED} {_MOMENTUM} }}""",
 }
 """The bodies of the model-local functions, in ONNX' text form."""
 
@@ -56,6 +99,7 @@ LOWEST_OPSET = 12
 """Constants that are attributes of a function exist from opset 12 on."""
 CAST_LIKE_OPSET = 15
 """From here on such a constant, which is float32, can be made to fit parameters of other types."""
+_CONSTANT = re.compile(r"(\w+) = (Constant<value_float[^>]*>\(\))")
 
 
 @dataclass(frozen=True)
@@ -126,9 +170,7 @@ def local_function(name: str, opset: int) -> FunctionProto:
         raise _opset_too_low(name, LOWEST_OPSET, opset)
     text = FUNCTIONS[name]
     if opset >= CAST_LIKE_OPSET:
-        text = text.replace("m = Constant", "m32 = Constant").replace(
-            "@momentum>()", "@momentum>() m = CastLike(m32, X)"
-        )
+        text = _CONSTANT.sub(r"\1_float32 = \2  \1 = CastLike(\1_float32, X)", text)
     header = f'<domain: "{NEUROMATIC_DOMAIN}", opset_import: ["": {opset}]> {name} '
     return onnx.parser.parse_function(header + text)
 
@@ -220,7 +262,48 @@ class Adam(Optimizer):
         return UpdateRule("Adam", TRAINING_DOMAIN, attributes, self.STATES)
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Gradients divided by the root of the running mean of their squares (Tieleman & Hinton 2012; Keras).
+
+    Args:
+        learning_rate: step size.
+        rho: decay of the running means, in [0, 1).
+        momentum: how much of the last step is kept, in [0, 1).
+        epsilon: added to the mean of squares, under the root.
+        centered: whether to take the squared mean of gradients off the mean of squares.
+    """
+
+    learning_rate: float = 0.001
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+    def __post_init__(self) -> None:
+        _check(
+            "RMSprop",
+            learning_rate=_rate(self.learning_rate),
+            rho=_share(self.rho),
+            momentum=_share(self.momentum),
+            epsilon=(self.epsilon, self.epsilon > 0, "above 0"),
+        )
+
+    def rule(self) -> UpdateRule:
+        name, states = "RMSprop", ["velocity"]
+        attributes: dict[str, float | str] = {"rho": self.rho, "epsilon": self.epsilon}
+        if self.centered:
+            name += "Centered"
+        if self.momentum:
+            name += "Momentum"
+            states.append("momentum")
+            attributes["momentum"] = self.momentum
+        if self.centered:
+            states.append("average_gradient")
+        return UpdateRule(name, NEUROMATIC_DOMAIN, attributes, tuple(states))
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "rmsprop": RMSprop}
 
 OptimizerLike = str | type[Optimizer] | Optimizer
 

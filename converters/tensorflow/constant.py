@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from onnx import SparseTensorProto, numpy_helper
+from onnx import SparseTensorProto
 
+from neuromatic.converters.constants import constant_value, first_given
 from neuromatic.converters.lowering import Scope
 from neuromatic.converters.tensorflow._tensors import Tensor, dtype, element_type, unsupported
 from neuromatic.converters.tensorflow.registry import ops
@@ -33,43 +34,25 @@ def constant(
 
     https://onnx.ai/onnx/operators/onnx__Constant.html.  11: sparse_value.  12: numbers and strings.
     """
-    if value is not None:
-        return value
-    if sparse_value is not None:
-        return _dense(sparse_value)
-    for given, kind in (
-        (value_float, np.float32),
-        (value_floats, np.float32),
-        (value_int, np.int64),
-        (value_ints, np.int64),
-        (value_string, object),
-        (value_strings, object),
-    ):
-        if given is not None:
-            return np.array(given, kind)
-    raise ValueError(f"{scope.node} has no value")
+    return constant_value(
+        value,
+        sparse_value,
+        floats=first_given(value_float, value_floats),
+        ints=first_given(value_int, value_ints),
+        strings=first_given(value_string, value_strings),
+    )
 
 
 @ops.lowers("Constant", since=(11,))
 def constant_11(scope: Scope, *, sparse_value: SparseTensorProto | None, value: Array | None) -> Array:
     """A dense or sparse tensor.  https://onnx.ai/onnx/operators/onnx__Constant.html"""
-    return _dense(sparse_value) if value is None and sparse_value is not None else np.asarray(value)
+    return constant_value(value, sparse_value)
 
 
 @ops.lowers("Constant", since=(1, 9))
 def constant_1(scope: Scope, *, value: Array) -> Array:
     """A dense tensor.  https://onnx.ai/onnx/operators/onnx__Constant.html"""
     return value
-
-
-def _dense(sparse: SparseTensorProto) -> Array:
-    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
-    dense = np.zeros(tuple(sparse.dims), values.dtype)
-    if indices.ndim == 1:
-        dense.reshape(-1)[indices] = values
-    else:
-        dense[tuple(indices.T)] = values
-    return dense
 
 
 @ops.lowers("ConstantOfShape", since=(9, 20, 21, 23, 24, 25))

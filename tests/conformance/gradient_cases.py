@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.gradients import Node, R, ints, nodes
+from tests.conformance.gradients import Input, Node, R, ints, nodes
 
 Attributes = dict[str, Any]
 
@@ -233,7 +233,65 @@ CONVOLUTIONS: list[Node] = [
     Node("ConvTranspose", (R(1, 2, 2, 2, 1), R(2, 1, 2, 2, 1)), {"strides": [2, 1, 1]}),
 ]
 
+_LENGTHS = np.array([3, 1], np.int32)
+
+
+def _recurrent(op: str, *more: Input, directions: int = 1, steps: int = 3) -> tuple[Input, ...]:
+    """X, W, R, B and what follows, for two sequences of two features and two units."""
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op]
+    weights = (R(directions, 2 * gates, 2, low=-1, high=1) for _ in range(2))
+    return (R(steps, 2, 2), *weights, R(directions, 4 * gates, low=-1, high=1), *more)
+
+
+_H = R(1, 2, 2)
+_H2 = R(2, 2, 2)
+RECURRENCES: list[Node] = [
+    *nodes("LSTM", _recurrent("LSTM"), {}, {"direction": "reverse"}, {"input_forget": 1}, outputs=3),
+    Node("LSTM", _recurrent("LSTM")[:3]),
+    Node("LSTM", _recurrent("LSTM", _LENGTHS, _H, _H, R(1, 6)), {"direction": "reverse"}, outputs=3),
+    Node("LSTM", _recurrent("LSTM", None, _H, _H, R(1, 6)), {"layout": 0, "clip": 1.5}, outputs=3),
+    Node(
+        "LSTM",
+        _recurrent("LSTM", None, R(3, 2, 2), R(3, 2, 2), directions=2),  # three sequences of two steps
+        {"direction": "bidirectional", "layout": 1},
+        outputs=3,
+    ),
+    Node(
+        "LSTM",
+        _recurrent("LSTM", directions=2),
+        {
+            "direction": "bidirectional",
+            "activations": ["HardSigmoid", "LeakyRelu", "Softsign", "Elu", "ScaledTanh", "Softplus"],
+            "activation_alpha": [0.1, 0.3, 0.5, 0.7],
+            "activation_beta": [0.4, 0.8],
+        },
+        outputs=3,
+    ),
+    *nodes("GRU", _recurrent("GRU"), {}, {"linear_before_reset": 1, "clip": 1.5}, outputs=2),
+    Node("GRU", _recurrent("GRU")[:3], {"linear_before_reset": 1}, opset=7),
+    *nodes(
+        "GRU",
+        _recurrent("GRU", np.array([1, 3], np.int32), _H2, directions=2),
+        {"direction": "bidirectional"},
+        {"direction": "bidirectional", "linear_before_reset": 1},
+        outputs=2,
+    ),
+    *nodes("RNN", _recurrent("RNN", None, _H), {}, {"direction": "reverse", "clip": 2.0}, outputs=2),
+    Node(
+        "RNN",
+        _recurrent("RNN", _LENGTHS, _H2, directions=2),
+        {
+            "direction": "bidirectional",
+            "activations": ["Affine", "ThresholdedRelu"],
+            "activation_alpha": [0.5, 0.1],
+            "activation_beta": [0.2],
+        },
+        outputs=2,
+    ),
+    Node("RNN", _recurrent("RNN", steps=40), {}, opset=22, outputs=2),  # longer than what is unrolled
+]
+
 ALL = [
     *(ELEMENTWISE + NORMALIZING + PRODUCTS + REDUCTIONS + SHAPES),
-    *(INDEXING + LOSSES + POOLS + RESIZES + CONVOLUTIONS),
+    *(INDEXING + LOSSES + POOLS + RESIZES + CONVOLUTIONS + RECURRENCES),
 ]

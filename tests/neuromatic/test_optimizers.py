@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from neuromatic.converters.tensorflow import program
 from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.graph import NEUROMATIC_DOMAIN
 from neuromatic.model import Model
-from neuromatic.optimizers import SGD, Adam, Optimizer, local_function
+from neuromatic.optimizers import SGD, Adam, Optimizer, RMSprop, local_function
 from tests.neuromatic.graphs import in_onnxruntime, linear
 
 Array = NDArray[Any]
@@ -35,7 +36,21 @@ CASES: dict[str, tuple[Optimizer, Callable[[], Any]]] = {
         Adam(0.02, beta_1=0.7, beta_2=0.9, epsilon=1e-3),
         lambda: keras.optimizers.Adam(0.02, beta_1=0.7, beta_2=0.9, epsilon=1e-3),
     ),
+    "rmsprop": (RMSprop(), keras.optimizers.RMSprop),
+    "rmsprop with momentum": (
+        RMSprop(0.01, momentum=0.8),
+        lambda: keras.optimizers.RMSprop(0.01, momentum=0.8),
+    ),
+    "centered rmsprop": (
+        RMSprop(0.01, rho=0.8, centered=True, epsilon=1e-5),
+        lambda: keras.optimizers.RMSprop(0.01, rho=0.8, centered=True, epsilon=1e-5),
+    ),
+    "centered rmsprop with momentum": (
+        RMSprop(0.005, rho=0.7, momentum=0.6, centered=True, epsilon=1e-4),
+        lambda: keras.optimizers.RMSprop(0.005, rho=0.7, momentum=0.6, centered=True, epsilon=1e-4),
+    ),
 }
+PLAIN = ["sgd", "momentum", "nesterov", "adam", "rmsprop", "centered rmsprop with momentum"]
 
 
 def changing(step: int) -> float:
@@ -93,18 +108,18 @@ def test_ten_steps(name: str) -> None:
     assert_equals_keras(name, jit=False)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_ten_steps_with_a_rate_that_changes(name: str) -> None:
     assert_equals_keras(name, jit=False, rate=changing)
 
 
-@pytest.mark.parametrize("name", ["momentum", "adam"])
+@pytest.mark.parametrize("name", ["momentum", "adam", "centered rmsprop with momentum"])
 def test_compiled_with_xla(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "MOST_STEPS", STEPS)  # a compiled call runs exactly so many
     assert_equals_keras(name, jit=True, rate=changing)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam"])
+@pytest.mark.parametrize("name", PLAIN)
 def test_float64(name: str) -> None:
     assert_equals_keras(name, jit=False, dtype="float64")
 
@@ -122,13 +137,27 @@ def test_training_goes_on_where_it_stopped() -> None:
 # -- the functions as nodes -------------------------------------------------------------------------------
 
 
-def update(name: str, dtype: int, opset: int, momentum: float) -> onnx.ModelProto:
+STATES = {
+    "SGD": "",
+    "SGDMomentum": "V",
+    "SGDNesterov": "V",
+    "RMSprop": "V",
+    "RMSpropMomentum": "VM",
+    "RMSpropCentered": "VA",
+    "RMSpropCenteredMomentum": "VMA",
+}
+MOMENTUM, RHO, EPSILON = 0.75, 0.625, 2.0**-10
+"""Exact in float32, as attributes are."""
+
+
+def update(name: str, dtype: int, opset: int) -> onnx.ModelProto:
     """A model that is one call of a local function, on vectors of three."""
-    stateful = name != "SGD"
-    vectors = ["X", "G", *(["V"] if stateful else [])]
-    results = ["X_new", *(["V_new"] if stateful else [])]
-    attributes: dict[str, Any] = {"momentum": momentum} if stateful else {}
-    node = helper.make_node(name, ["R", "T", *vectors], results, domain=NEUROMATIC_DOMAIN, **attributes)
+    vectors = ["X", "G", *STATES[name]]
+    results = ["X_new", *(f"{s}_new" for s in STATES[name])]
+    attributes = {"momentum": MOMENTUM, "rho": RHO, "epsilon": EPSILON}
+    function = local_function(name, opset)
+    used: dict[str, Any] = {a: attributes[a] for a in function.attribute}
+    node = helper.make_node(name, ["R", "T", *vectors], results, domain=NEUROMATIC_DOMAIN, **used)
     inputs = [helper.make_tensor_value_info("R", dtype, ())]
     inputs += [helper.make_tensor_value_info("T", TensorProto.INT64, ())]
     inputs += [helper.make_tensor_value_info(v, dtype, (3,)) for v in vectors]
@@ -136,11 +165,29 @@ def update(name: str, dtype: int, opset: int, momentum: float) -> onnx.ModelProt
     model = helper.make_model(
         helper.make_graph([node], "update", inputs, outputs),
         opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(NEUROMATIC_DOMAIN, 1)],
-        functions=[local_function(name, opset)],
+        functions=[function],
         ir_version=8,
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def by_formula(name: str, rate: Array, x: Array, g: Array, states: dict[str, Array]) -> list[Array]:
+    """The new parameter and states as Keras computes them."""
+    if name == "SGD":
+        return [x - rate * g]
+    if name.startswith("SGD"):
+        velocity = MOMENTUM * states["V"] - rate * g
+        return [x + (MOMENTUM * velocity - rate * g if name == "SGDNesterov" else velocity), velocity]
+    new = {"V": RHO * states["V"] + (1 - RHO) * g**2}
+    denominator = new["V"] + EPSILON
+    if "A" in states:
+        new["A"] = RHO * states["A"] + (1 - RHO) * g
+        denominator = denominator - new["A"] ** 2
+    increment = rate * g / np.sqrt(denominator)
+    if "M" in states:
+        new["M"] = increment = MOMENTUM * states["M"] + increment
+    return [x - increment, *(new[s] for s in states)]
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.FUNCTIONS))
@@ -149,21 +196,25 @@ def update(name: str, dtype: int, opset: int, momentum: float) -> onnx.ModelProt
 )
 def test_a_function_is_keras_formula(name: str, opset: int, dtype: str) -> None:
     rng = np.random.default_rng(7)
-    x, g, v = (rng.normal(size=3).astype(dtype) for _ in range(3))
-    rate, momentum = np.asarray(0.25, dtype), 0.75
-    velocity = momentum * v - rate * g
-    expected = {
-        "SGD": [x - rate * g],
-        "SGDMomentum": [x + velocity, velocity],
-        "SGDNesterov": [x + momentum * velocity - rate * g, velocity],
-    }[name]
-    feed = {"R": rate, "T": np.asarray(1, np.int64), "X": x, "G": g}
-    feed |= {} if name == "SGD" else {"V": v}
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    model = update(name, kind, opset, momentum)
+    x, g, v, m, a = (rng.normal(size=3).astype(dtype) for _ in range(5))
+    known = {"V": v**2 + a**2 if name.startswith("RMS") else v, "M": m, "A": a}  # a mean square is above
+    states = {s: known[s] for s in STATES[name]}
+    rate = np.asarray(0.25, dtype)
+    feed = {"R": rate, "T": np.asarray(1, np.int64), "X": x, "G": g, **states}
+    model = update(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), opset)
+    expected = by_formula(name, rate, x, g, states)
     for results in (in_onnxruntime(model, feed), ReferenceEvaluator(model).run(None, feed)):
         for found, wanted in zip(results, expected, strict=True):
-            np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-6)
+            np.testing.assert_allclose(np.asarray(found), wanted, rtol=2e-6)
+
+
+def test_states_have_keras_names() -> None:
+    model = mlp(RMSprop(momentum=0.5, centered=True))
+    assert model.recipe is not None
+    ours = [n.removesuffix("/dense/bias") for n in model.recipe.updates if n.endswith("/dense/bias")]
+    theirs = keras.optimizers.RMSprop(momentum=0.5, centered=True)
+    theirs.build([keras.Variable(np.zeros(3), name="w")])
+    assert ours == [v.name.removeprefix("w_") for v in theirs.variables[2:]]
 
 
 # -- mistakes ------------------------------------------------------------------------------------------
@@ -188,6 +239,10 @@ def test_a_function_is_keras_formula(name: str, opset: int, dtype: str) -> None:
         (lambda: Adam(beta_1=1.0), r"Adam: beta_1 must be in \[0, 1\), got 1.0"),
         (lambda: Adam(beta_2=-1.0), r"Adam: beta_2 must be in \[0, 1\), got -1.0"),
         (lambda: Adam(epsilon=0.0), r"Adam: epsilon must be above 0, got 0.0"),
+        (lambda: RMSprop(rho=1.0), r"RMSprop: rho must be in \[0, 1\), got 1.0"),
+        (lambda: RMSprop(momentum=-0.5), r"RMSprop: momentum must be in \[0, 1\), got -0.5"),
+        (lambda: RMSprop(epsilon=0.0), r"RMSprop: epsilon must be above 0, got 0.0"),
+        (lambda: RMSprop(learning_rate=-1.0), r"RMSprop: learning_rate must be a finite number of at least"),
     ],
 )
 def test_bad_arguments(make: Callable[[], Optimizer], message: str) -> None:
@@ -221,3 +276,23 @@ def test_momentum_of_float64_needs_opset_15(nesterov: bool) -> None:
     with pytest.raises(RecipeError, match=r"optimizer SGD\w+ of float64 needs opset 15, the model has 14"):
         model.optimizer("sgd", momentum=0.9, nesterov=nesterov)
     assert model.optimizer("sgd").recipe is not None
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_rmsprop_of_float64_needs_opset_15(centered: bool) -> None:
+    model = Model.from_proto(linear(opset=14, dtype="double")).loss("mse")
+    with pytest.raises(
+        RecipeError, match=r"optimizer RMSprop\w* of float64 needs opset 15, the model has 14"
+    ):
+        model.optimizer("rmsprop", centered=centered)
+    lower = Model.from_proto(linear(opset=12)).loss("mse").optimizer("rmsprop", centered=centered)
+    assert lower.recipe is not None
+
+
+def test_a_recorded_rmsprop_is_kept(tmp_path: Path) -> None:
+    chosen = {"rho": 0.8, "momentum": 0.5, "centered": True}
+    mlp(RMSprop(0.01)).optimizer("rmsprop", **chosen).save(tmp_path / "net.onnx")
+    again = nm.load(tmp_path / "net.onnx").loss("mae").proto
+    direct = nm.Sequential((4,)).dense(6, "tanh").dense(2).loss("mae").optimizer("rmsprop", **chosen).proto
+    assert again.functions == direct.functions
+    assert again.training_info == direct.training_info
