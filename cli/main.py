@@ -7,7 +7,9 @@ import click
 import neuromatic
 from neuromatic.cli._errors import Commands
 from neuromatic.cli._shared import verbose_option
+from neuromatic.cli.compare import compare
 from neuromatic.cli.convert import convert
+from neuromatic.cli.engines import engines
 from neuromatic.cli.evaluate import evaluate
 from neuromatic.cli.info import info
 from neuromatic.cli.predict import predict
@@ -25,7 +27,7 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, predict, info, convert):
+for _command in (train, evaluate, predict, compare, info, convert, engines):
     main.add_command(_command)
 
 if __name__ == "__main__":

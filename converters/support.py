@@ -23,7 +23,10 @@ from neuromatic.errors import UnsupportedOpError
 OLDEST_OPSET = 7
 """The oldest opset whose operators are listed."""
 
-ENGINES = {"TensorFlow": "neuromatic.converters.tensorflow.lowerings"}
+ENGINES = {
+    "TensorFlow": "neuromatic.converters.tensorflow.lowerings",
+    "CNTK": "neuromatic.converters.cntk.lowerings",
+}
 """Title of each engine and the module that holds its registry as ``ops``."""
 
 

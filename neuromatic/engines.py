@@ -84,7 +84,10 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = {"tensorflow": "neuromatic.converters.tensorflow.engine"}
+ENGINES = {
+    "tensorflow": "neuromatic.converters.tensorflow.engine",
+    "cntk": "neuromatic.converters.cntk.engine",
+}
 """The modules that hold an ``engine`` object, by engine name."""
 
 

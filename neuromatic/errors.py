@@ -12,6 +12,7 @@
     │  └─ UnsupportedFeatureError   the operator is known, this use of it is not
     ├─ VerificationError            an engine and onnxruntime disagree
     ├─ EngineNotAvailableError      an engine or runtime is not installed
+    ├─ WorkerError                  an engine's own process crashed, hangs or refuses
     ├─ DataError                    training or input data are wrong
     ├─ UnknownNameError             a loss, layer, metric ... of that name does not exist
     └─ TrainingError                training cannot go on
@@ -101,6 +102,10 @@ class EngineNotAvailableError(NeuromaticError):
         self.engine = engine
         self.install = install
         super().__init__(f"{engine} is not available ({reason}); install it with: {install}")
+
+
+class WorkerError(NeuromaticError):
+    """An engine that runs in a process of its own crashed, was killed, hangs, or refuses a request."""
 
 
 class DataError(NeuromaticError):

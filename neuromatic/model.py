@@ -228,8 +228,10 @@ class Model:
             seed: determines order and dropout; the same seed gives the same parameters, bit for bit.
             learning_rate: in place of the optimizer's; a number or a function of the step.
             callbacks: see :mod:`neuromatic.training`.
-            engine: ``"tensorflow"``.
-            engine_options: options of that engine; for TensorFlow ``jit`` ("auto", True, False).
+            engine: ``"tensorflow"`` or ``"cntk"``.
+            engine_options: options of that engine; for TensorFlow ``jit`` ("auto", True, False), for CNTK
+                ``threads``, ``timeout`` (seconds), ``loader`` ("auto", "native", "builder") and ``learner``
+                ("auto", "recorded").
             verbose: 0 silent, 1 progress bar, 2 one line for each epoch, "auto" by the terminal.
             verify_atol: how far onnxruntime may be from the engine, absolutely,
             verify_rtol: and relative to the value.
@@ -239,6 +241,7 @@ class Model:
             DataError: the data do not fit the model.
             UnsupportedOpError: the engine cannot train some of the model's operators.
             EngineNotAvailableError: the engine is not installed.
+            WorkerError: CNTK's process crashed, was killed or hangs.
             DivergedError: the loss became NaN or infinite.
             VerificationError: onnxruntime disagrees with the engine; the model is as before.
         """

@@ -21,7 +21,7 @@ from neuromatic.cli.main import main
 from neuromatic.errors import EngineNotAvailableError
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["train", "evaluate", "predict", "info", "convert"]
+COMMANDS = ["train", "evaluate", "predict", "compare", "info", "convert", "engines"]
 
 
 def test_version() -> None:

@@ -1,0 +1,66 @@
+"""The CNTK engine, found by ``neuromatic.engines``; importing this module starts nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from onnx import ModelProto
+
+from neuromatic.converters.cntk.environment import Environment, require
+from neuromatic.engines import Program
+
+OPTIONS: dict[str, Any] = {"learner": "auto", "loader": "auto", "threads": None, "timeout": 600.0}
+CHOICES = {"learner": ("auto", "recorded"), "loader": ("auto", "builder", "native")}
+
+
+class CNTKEngine:
+    """Trains ONNX models with CNTK, in a process of its own.
+
+    Options of :meth:`compile`:
+
+    - ``threads``: how many CNTK computes with; all cores that this process may use, unless said otherwise.
+    - ``timeout``: seconds that any answer of the process may take.
+    - ``learner``: ``"auto"`` uses CNTK's own SGD and Adam where they are equal to the recipe's optimizer,
+      ``"recorded"`` always runs the optimizer as the recipe defines it.
+    - ``loader``: ``"builder"`` builds the model node by node, ``"native"`` lets CNTK import it as ONNX, which
+      takes models of few operators. ``"auto"`` is the builder: it takes all that the import takes, and its
+      steps are no slower.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def compile(self, model: ModelProto, *, seed: int, options: Mapping[str, Any]) -> Program:
+        """See :class:`neuromatic.engines.Engine`."""
+        if unknown := sorted(set(options) - set(OPTIONS)):
+            raise TypeError(f"the cntk engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
+        chosen = {**OPTIONS, **options}
+        for name, known in CHOICES.items():
+            if chosen[name] not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}; got {chosen[name]!r}")
+        threads = chosen["threads"] or len(os.sched_getaffinity(0))
+        if not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads must be a number above 0, got {threads!r}")
+        client = importlib.import_module("neuromatic.converters.cntk.client")
+        module = importlib.import_module("neuromatic.converters.cntk.program")
+        program: Program = module.CNTKProgram(
+            model,
+            start=lambda: client.Worker(
+                self.environment, threads=threads, seed=seed, timeout=float(chosen["timeout"])
+            ),
+            own_learners=chosen["learner"] == "auto",
+            loader="native" if chosen["loader"] == "native" else "builder",
+        )
+        return program
+
+
+def load() -> CNTKEngine:
+    """The engine.
+
+    Raises:
+        EngineNotAvailableError: its environment is not installed or does not work.
+    """
+    return CNTKEngine(require())

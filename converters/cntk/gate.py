@@ -1,0 +1,102 @@
+"""Before the first step: what CNTK computes from the model is what onnxruntime computes.
+
+Both run loss, metrics and outputs forward on a few rows. Where they differ, the first node that does is
+named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+
+from neuromatic import recipe as recipes
+from neuromatic.converters.cntk.evaluate import as_onnx
+from neuromatic.converters.cntk.graph import Moment, Tensor, described
+from neuromatic.errors import VerificationError
+from neuromatic.inference import Session
+
+if TYPE_CHECKING:
+    from neuromatic.converters.cntk.program import CNTKDataset, CNTKProgram
+
+Array = NDArray[Any]
+TOLERANCE = 1e-4
+LEAST_ROWS = 2
+"""With one row, mistakes about the batch axis do not show."""
+
+
+def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
+    """Compare CNTK with onnxruntime on the first rows of a dataset.
+
+    Raises:
+        VerificationError: they differ; names the first node whose output does.
+    """
+    rows = np.arange(len(next(iter(dataset.head.values()))))
+    rows = np.resize(rows, max(LEAST_ROWS, len(rows)))
+    inputs = {name: array[rows] for name, array in dataset.head.items()}
+    part = recipes.evaluation_part(program.model, program.recipe)
+    recorded = program.recorder.record("evaluate", dataset.spec)
+    names = [
+        name
+        for node in part.graph.node
+        for name in node.output
+        if name and isinstance(recorded.values.get(name), Tensor)
+    ]
+    shown = [o.name for o in part.graph.output if o.name in names]
+    if _first_difference(program, dataset, part, inputs, rows, shown) is None:
+        return
+    found = _first_difference(program, dataset, part, inputs, rows, list(dict.fromkeys(names)))
+    name, difference = found or (shown[0], float("nan"))
+    node = next(n for n in part.graph.node if name in n.output)
+    where = f"node {node.name!r} ({node.op_type})" if node.name else f"the {node.op_type} that makes {name!r}"
+    raise VerificationError(
+        f"cntk and onnxruntime differ from {where} on: its output {name!r} is {difference:.3g} off on the "
+        f"first {len(rows)} rows (allowed: {TOLERANCE:g}); nothing was trained",
+        difference=difference,
+    )
+
+
+def _first_difference(
+    program: CNTKProgram,
+    dataset: CNTKDataset,
+    part: ModelProto,
+    inputs: dict[str, Array],
+    rows: Array,
+    names: list[str],
+) -> tuple[str, float] | None:
+    """The first of some values that differs, and by how much."""
+    recorded = program.recorder.record("evaluate", dataset.spec)
+    tensors = [recorded.values[name] for name in names]
+    header = described(recorded.graph, outputs=[t.register for t in tensors], loss=False)
+    program.worker.build("gate", recorded.graph, header)
+    feeds = recorded.feeds([Moment(len(rows), program.recorder.first_step)])
+    found = program.worker.run("gate", dataset.number, rows[None], feeds)
+    program.worker.forget(programs=["gate"])
+    expected = _expected(part, inputs, names)
+    for name, value, like in zip(names, found, tensors, strict=True):
+        difference = _difference(as_onnx(value[0], like), expected[name])
+        if difference > TOLERANCE:
+            return name, difference
+    return None
+
+
+def _expected(part: ModelProto, inputs: dict[str, Array], names: list[str]) -> dict[str, Array]:
+    """What onnxruntime computes for some values of a graph."""
+    graph = ModelProto()
+    graph.CopyFrom(part)
+    del graph.graph.output[:]
+    graph.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    wanted = {i.name for i in part.graph.input}
+    return Session(graph).run({name: array for name, array in inputs.items() if name in wanted}, names)
+
+
+def _difference(found: Array, expected: Array) -> float:
+    """The largest difference, relative where values are above 1; infinite where shapes differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    exact = expected.astype(np.float64)
+    off = np.abs(found.astype(np.float64) - exact) / np.maximum(1.0, np.abs(exact))
+    both = np.isnan(exact) & np.isnan(found.astype(np.float64))
+    return float(np.where(both | (found == expected), 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0))

@@ -1,0 +1,149 @@
+"""Selection by index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuromatic.converters.cntk import ops as ck
+from neuromatic.converters.cntk._products import times_along
+from neuromatic.converters.cntk.graph import HostValue, Tensor, Value
+from neuromatic.converters.cntk.registry import ops
+from neuromatic.converters.lowering import Scope
+
+MOST_SLICES = 16
+"""More single elements than this are taken by a product with a 0/1 matrix."""
+
+
+@ops.lowers("Gather", since=(1, 11, 13))
+def gather(scope: Scope, data: Value, indices: Value, *, axis: int) -> Tensor:
+    """data.take(indices, axis).
+
+    https://onnx.ai/onnx/operators/onnx__Gather.html.  11: negative indices.
+    """
+    if isinstance(indices, HostValue):
+        raise ck.CannotRecordError("indices that depend on the batch size or the step")
+    x = ck.tensor(data, scope.context.graph)
+    axis %= x.rank
+    if isinstance(indices, np.ndarray):
+        return _picked(x, indices, axis)
+    if x.batch is None:
+        return _looked_up(x, indices, axis)
+    if indices.batch is not None:
+        raise ck.CannotRecordError("data and indices that both have the batch")
+    hot = ck.transpose(_hot(ck.reshape(indices, [_count(indices)]), _size(x, axis)), (1, 0))
+    return _shaped(times_along(x, axis, ck.with_dtype(hot, x.dtype)), x, indices.shape, axis)
+
+
+def _size(x: Tensor, axis: int) -> int:
+    size = x.shape[axis]
+    if size is None:
+        raise ck.CannotRecordError("indices into the batch")
+    return size
+
+
+def _count(x: Tensor) -> int:
+    return int(np.prod(x.static, dtype=int))
+
+
+def _shaped(y: Tensor, x: Tensor, indices: Sequence[int | None], axis: int) -> Tensor:
+    """Elements picked along an axis, with that axis in the shape of the indices."""
+    return ck.reshape(y, [*x.shape[:axis], *indices, *x.shape[axis + 1 :]])
+
+
+def _picked(x: Tensor, indices: NDArray[np.integer], axis: int) -> Tensor:
+    """Elements at constant places: a slice where they are evenly spaced, else slices or a product."""
+    size = _size(x, axis)
+    places = np.where(indices < 0, indices + size, indices).ravel()
+    if places.size == 0 or places.min() < 0 or places.max() >= size:
+        raise ck.CannotRecordError(f"indices {indices.tolist()} into {size} elements")
+    steps = np.unique(np.diff(places))
+    if len(steps) == 0 or (len(steps) == 1 and steps[0] > 0):
+        step = int(steps[0]) if len(steps) else 1
+        y = ck.slice_axis(x, axis, int(places[0]), int(places[-1]) + 1, step)
+    elif len(places) <= MOST_SLICES:
+        y = ck.concat([ck.slice_axis(x, axis, int(i), int(i) + 1) for i in places], axis)
+    else:
+        matrix = (np.arange(size)[:, None] == places).astype(np.float32)
+        y = times_along(x, axis, x.graph.constant(matrix))
+    return _shaped(y, x, indices.shape, axis)
+
+
+def _from_front(indices: Tensor, size: int) -> Tensor:
+    """Indices counted from the front, where negative ones count from the end."""
+    negative = ck.binary("less", indices, ck.number(0.0))
+    return ck.select(negative, ck.shifted(indices, float(size)), indices)
+
+
+def _looked_up(table: Tensor, indices: Tensor, axis: int) -> Tensor:
+    """Rows of a table that is the same for all rows of the batch, at places that data say.
+
+    CNTK would read, and in the gradient write, outside the table: places are kept inside.
+    """
+    size = _size(table, axis)
+    places = ck.binary("element_max", _from_front(indices, size), ck.number(0.0))
+    places = ck.binary("element_min", places, ck.number(float(size - 1)))
+    rest = [i for i in range(table.rank) if i != axis]
+    rows = ck.transpose(table, [axis, *rest])
+    # The gradient of CNTK's gather is wrong without a batch.
+    lone = places.batch is None
+    batched = places if not lone else ck.in_batches(ck.reshape(places, [_count(places)]))
+    y = table.graph.add("gather", [rows, batched], [*batched.shape, *rows.static[1:]], table.dtype, axis=0)
+    if lone:
+        y = ck.reshape(
+            ck.as_before(y, ck.reshape(places, [_count(places)])), [*places.shape, *rows.static[1:]]
+        )
+    n = indices.rank
+    return ck.transpose(y, [*range(n, n + axis), *range(n), *range(n + axis, y.rank)])
+
+
+def _hot(places: Tensor, size: int) -> Tensor:
+    """1 at each place along a new last axis, 0 elsewhere; 0 alone for places out of range."""
+    numbers = np.arange(size, dtype=np.float32)
+    return ck.binary("equal", ck.expand_dims(_from_front(places, size), [-1]), numbers, np.float32)
+
+
+@ops.lowers("GatherElements", since=(11, 13))
+def gather_elements(scope: Scope, data: Value, indices: Value, *, axis: int) -> Tensor:
+    """numpy.take_along_axis(data, indices, axis).
+
+    https://onnx.ai/onnx/operators/onnx__GatherElements.html
+    """
+    graph = scope.context.graph
+    x, places = ck.tensor(data, graph), ck.tensor(indices, graph)
+    axis %= x.rank
+    size = _size(x, axis)
+    for i, (n, m) in enumerate(zip(places.shape, x.shape, strict=True)):
+        if i != axis and n is not None and m is not None:
+            x = ck.slice_axis(x, i, 0, n)
+    candidates = ck.transpose(ck.expand_dims(x, [x.rank]), _swapped(x.rank, axis))
+    chosen = ck.select(_hot(places, size), candidates, ck.number(0.0))
+    return ck.with_dtype(ck.reduce("reduce_sum", chosen, [-1], keepdims=False), x.dtype)
+
+
+def _swapped(rank: int, axis: int) -> list[int]:
+    """The order of axes with ``axis`` and the last, which is one more, exchanged."""
+    order = list(range(rank + 1))
+    order[axis], order[rank] = rank, axis
+    return order
+
+
+@ops.lowers("OneHot", since=(9, 11, 28))
+def one_hot(scope: Scope, indices: Value, depth: Value, values: Value, *, axis: int) -> Tensor:
+    """values[1] at the index along a new axis of size depth, values[0] elsewhere.
+
+    https://onnx.ai/onnx/operators/onnx__OneHot.html.  11: negative indices.
+    """
+    graph = scope.context.graph
+    places, size = ck.tensor(indices, graph), int(ck.array(depth, "depth").item())
+    axis %= places.rank + 1
+    index = ck.expand_dims(_from_front(places, size), [axis])
+    numbers = np.arange(size, dtype=np.float32).reshape([size] + [1] * (places.rank - axis))
+    hot = ck.binary("equal", index, numbers, np.float32)
+    if isinstance(values, np.ndarray) and values.tolist() == [0, 1]:
+        return ck.with_dtype(hot, values.dtype)
+    pair = ck.tensor(values, graph)
+    off, on = (ck.squeeze(ck.slice_axis(pair, 0, i, i + 1), [0]) for i in range(2))
+    return ck.select(hot, on, off)

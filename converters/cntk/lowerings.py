@@ -1,0 +1,43 @@
+"""All CNTK lowerings: importing this module fills the registry ``ops``."""
+
+from __future__ import annotations
+
+from neuromatic.converters.cntk import (
+    activation,
+    constant,
+    conv,
+    extend,
+    feature_norm,
+    gather,
+    linear,
+    logic,
+    loss,
+    math,
+    norm,
+    pool,
+    reduce,
+    regularization,
+    reshape,
+    training,
+)
+from neuromatic.converters.cntk.registry import ops
+
+__all__ = [
+    "activation",
+    "constant",
+    "conv",
+    "extend",
+    "feature_norm",
+    "gather",
+    "linear",
+    "logic",
+    "loss",
+    "math",
+    "norm",
+    "ops",
+    "pool",
+    "reduce",
+    "regularization",
+    "reshape",
+    "training",
+]

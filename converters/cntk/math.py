@@ -1,0 +1,135 @@
+"""Arithmetic, element by element."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from neuromatic.converters.cntk import ops as ck
+from neuromatic.converters.cntk._elementwise import lower_binary, lower_unary
+from neuromatic.converters.cntk.graph import Tensor, Value
+from neuromatic.converters.cntk.registry import ops
+from neuromatic.converters.lowering import Scope
+
+
+def _unary(name: str) -> Callable[[Tensor], Tensor]:
+    return lambda x: ck.unary(name, x)
+
+
+def _sign(x: Tensor) -> Tensor:
+    zero = ck.number(0.0)
+    return ck.minus(ck.binary("greater", x, zero), ck.binary("less", x, zero))
+
+
+def _tan(x: Tensor) -> Tensor:
+    """CNTK's own gradient of tan is wrong."""
+    return ck.divide(ck.unary("sin", x), ck.unary("cos", x))
+
+
+def _acosh(x: Tensor) -> Tensor:
+    root = ck.unary("sqrt", ck.shifted(ck.multiply(x, x), -1.0))
+    return ck.unary("log", ck.plus(x, root))
+
+
+def truncated(x: Tensor) -> Tensor:
+    """Toward zero."""
+    return ck.select(ck.binary("less", x, ck.number(0.0)), ck.unary("ceil", x), ck.unary("floor", x))
+
+
+def _divide(a: Value, b: Value) -> Tensor:
+    """The quotient; of integers it is cut off toward zero."""
+    quotient = ck.divide(a, b)
+    return truncated(quotient) if quotient.dtype.kind in "iu" else quotient
+
+
+lower_unary("Abs", (6, 13), "X", _unary("abs"))
+lower_unary("Neg", (6, 13), "X", _unary("negate"))
+lower_unary("Sign", (9, 13), "input", _sign)
+lower_unary("Floor", (6, 13), "X", _unary("floor"))
+lower_unary("Ceil", (6, 13), "X", _unary("ceil"))
+lower_unary("Reciprocal", (6, 13), "X", _unary("reciprocal"))
+lower_unary("Sqrt", (6, 13), "X", _unary("sqrt"))
+lower_unary("Exp", (6, 13), "input", _unary("exp"))
+lower_unary("Log", (6, 13), "input", _unary("log"))
+lower_unary("Sin", (7, 22), "input", _unary("sin"))
+lower_unary("Cos", (7, 22), "input", _unary("cos"))
+lower_unary("Tan", (7, 22), "input", _tan)
+lower_unary("Asin", (7, 22), "input", _unary("asin"))
+lower_unary("Acos", (7, 22), "input", _unary("acos"))
+lower_unary("Atan", (7, 22), "input", _unary("atan"))
+lower_unary("Sinh", (9, 22), "input", _unary("sinh"))
+lower_unary("Cosh", (9, 22), "input", _unary("cosh"))
+lower_unary("Asinh", (9, 22), "input", _unary("asinh"))
+lower_unary("Acosh", (9, 22), "input", _acosh)
+lower_unary("Atanh", (9, 22), "input", _unary("atanh"))
+lower_binary("Add", (7, 13, 14), ck.plus)
+lower_binary("Sub", (7, 13, 14), ck.minus)
+lower_binary("Mul", (7, 13, 14), ck.multiply)
+lower_binary("Div", (7, 13, 14), _divide)
+
+
+@ops.lowers("Pow", since=(7, 12, 13, 15))
+def pow(scope: Scope, X: Value, Y: Value) -> Tensor:
+    """Z = X ** Y in the type of X; the usual constant exponents without logarithms.
+
+    https://onnx.ai/onnx/operators/onnx__Pow.html.  12: X and Y may differ in type.
+    """
+    if isinstance(X, Tensor) and isinstance(Y, np.ndarray) and Y.size == 1 and Y.ndim <= X.rank:
+        simple = _power(X, float(Y.item()))
+        if simple is not None:
+            return simple
+    return ck.binary("pow", X, Y)
+
+
+def _power(x: Tensor, exponent: float) -> Tensor | None:
+    if exponent == 0.5:
+        return ck.unary("sqrt", x)
+    if exponent == -0.5:
+        return ck.unary("reciprocal", ck.unary("sqrt", x))
+    if exponent in (1.0, 2.0, 3.0, 4.0):
+        return functools.reduce(ck.multiply, [x] * int(exponent))
+    return None
+
+
+def _lower_variadic(op: str, since: tuple[int, ...], function: Callable[[Any, Any], Tensor]) -> None:
+    def of_all(scope: Scope, *data_0: Value) -> Value:
+        return functools.reduce(function, data_0)
+
+    ops.lowers(op, since=since)(of_all)
+
+
+_lower_variadic("Max", (6, 8, 12, 13), functools.partial(ck.binary, "element_max"))
+_lower_variadic("Min", (6, 8, 12, 13), functools.partial(ck.binary, "element_min"))
+_lower_variadic("Sum", (6, 8, 13), ck.plus)
+
+
+@ops.lowers("Mean", since=(6, 8, 13))
+def mean(scope: Scope, *data_0: Value) -> Tensor:
+    """The mean of the inputs, element by element.  https://onnx.ai/onnx/operators/onnx__Mean.html"""
+    total = functools.reduce(ck.plus, data_0)
+    return ck.scaled(ck.tensor(total, scope.context.graph), 1 / len(data_0))
+
+
+@ops.lowers("Clip", since=(6,))
+def clip_by_attributes(scope: Scope, input: Tensor, *, min: float, max: float) -> Tensor:
+    """min(max(x, lowest), highest).  https://onnx.ai/onnx/operators/onnx__Clip.html"""
+    return _clipped(input, ck.number(min), ck.number(max))
+
+
+@ops.lowers("Clip", since=(11, 12, 13))
+def clip(scope: Scope, input: Tensor, min: Value | None = None, max: Value | None = None) -> Tensor:
+    """min(max(x, lowest), highest), each if given.
+
+    https://onnx.ai/onnx/operators/onnx__Clip.html.  11: inputs in place of attributes.  12: integers.
+    """
+    return _clipped(input, min, max)
+
+
+def _clipped(x: Tensor, low: Value | None, high: Value | None) -> Tensor:
+    """Written with selections, so that the gradient inside the bounds is 1 and outside 0, bounds included."""
+    if low is not None:
+        x = ck.binary("element_max", x, low)
+    return x if high is None else ck.binary("element_min", x, high)

@@ -1,0 +1,176 @@
+"""From a model with a recipe to recorded graphs: for a training step, for evaluation, for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from neuromatic import recipe as recipes
+from neuromatic.converters.cntk import ops as ck
+from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
+from neuromatic.converters.cntk.learner import recognise
+from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.converters.cntk.native import Native, native
+from neuromatic.converters.cntk.recording import RecordingContext, call
+from neuromatic.converters.lowering import initial_values, plan, run
+from neuromatic.errors import RecipeError, UnsupportedFeatureError
+
+Array = NDArray[Any]
+Kind = Literal["train", "evaluate", "predict"]
+Loader = Literal["builder", "native"]
+Spec = tuple[tuple[str, tuple[int, ...], str], ...]
+"""Names, shapes of a row, and dtypes of data."""
+
+LARGE_CONSTANT = 1024
+"""Frozen weights of more elements are handed to the worker once, not with each graph."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded graph.
+
+    Attributes:
+        graph: what was recorded.
+        outputs: the loss and the sums of each metric, or the model's outputs.
+        values: every value of the ONNX graph, by name.
+        header: what a worker is told to build it.
+        next_step: the step counter after a training step; None if the recipe has none.
+    """
+
+    graph: Graph
+    outputs: tuple[Tensor, ...]
+    values: Mapping[str, Any] = field(repr=False)
+    header: Mapping[str, Any] = field(repr=False)
+    next_step: HostValue | None = None
+
+    def feeds(self, moments: list[Moment]) -> Array:
+        """The host's numbers for some steps, a line for each."""
+        return np.stack([feeds_at(self.graph, moment) for moment in moments])
+
+
+class Recorder:
+    """Records the graphs of one model.
+
+    Args:
+        model: a model with a recipe.
+        own_learners: use CNTK's own learners where they are equal; else updates are always recorded.
+        loader: how the inference graph comes into CNTK: ``"builder"`` records it node by node, ``"native"``
+            uses CNTK's own ONNX import.
+
+    Attributes:
+        recipe: the model's.
+        cells: the initializers that the worker keeps by name, with their values in the model.
+        learner: see ``learner.recognise``.
+        first_step: what the step counter says.
+
+    Raises:
+        RecipeError: the model has none.
+        UnsupportedOpError: CNTK has no lowering for some nodes; it lists them all.
+        UnsupportedFeatureError: parameters are not float32.
+    """
+
+    def __init__(self, model: ModelProto, *, own_learners: bool = True, loader: Loader = "builder") -> None:
+        found = recipes.read(model)
+        if found is None:
+            raise RecipeError("the model has no recipe to train by")
+        self.model, self.recipe = model, found
+        self.learner = recognise(model, found) if own_learners else None
+        whole = recipes.combined(model)
+        self._constants: dict[str, Any] = dict(initial_values(whole))
+        self.cells = self._choose_cells()
+        self.first_step = int(self._constants[found.step]) if found.step else 0
+        graphs: dict[Kind, ModelProto] = {
+            "train": _without(whole, frozenset() if self.learner is None else self.learner.nodes),
+            "evaluate": recipes.evaluation_part(model, found),
+            "predict": recipes.strip(model),
+        }
+        self._native: Native | None = None
+        if loader == "native":
+            self._native = native(model, self.cells, model.training_info[0].algorithm.node)
+            imported = frozenset(node.output[0] for node in model.graph.node if node.output)
+            graphs = {kind: _without(graph, imported) for kind, graph in graphs.items()}
+        self._plans = {kind: plan(graph, ops) for kind, graph in graphs.items()}
+
+    def _choose_cells(self) -> dict[str, Array]:
+        recipe, found = self.recipe, {}
+        for name, array in self._constants.items():
+            if name in (recipe.step, recipe.learning_rate):
+                continue
+            kept = name in recipe.updates or name in recipe.trainable
+            if kept and array.dtype != np.float32:
+                raise UnsupportedFeatureError(
+                    f"cntk computes in float32; {name!r}, which the recipe updates, is {array.dtype}"
+                )
+            if kept or (array.dtype == np.float32 and array.size > LARGE_CONSTANT):
+                found[name] = array
+        return found
+
+    def record(self, kind: Kind, spec: Spec) -> Recording:
+        """Record a graph for data of some shapes.
+
+        Raises:
+            UnsupportedFeatureError: a node uses an operator in a way that CNTK cannot do.
+        """
+        recipe = self.recipe
+        graph, values = self._recorded(kind, spec)
+        if kind == "predict":
+            outputs = [ck.tensor(values[o.name], graph) for o in self.model.graph.output]
+            header = described(graph, outputs=[t.register for t in outputs], loss=False)
+            return Recording(graph, tuple(outputs), values, header)
+        loss = ck.reshape(ck.tensor(values[recipe.loss], graph), ())
+        outputs = [loss, *(ck.tensor(values[m.sums], graph) for m in recipe.metrics)]
+        more: dict[str, Any] = {"outputs": [t.register for t in outputs], "loss": kind == "train"}
+        if kind == "evaluate":
+            return Recording(graph, tuple(outputs), values, described(graph, **more))
+        next_step = values[recipe.updates[recipe.step]] if recipe.step else None
+        if next_step is not None and not isinstance(next_step, HostValue):
+            raise UnsupportedFeatureError(f"cntk needs a step counter {recipe.step!r} that only counts steps")
+        more["assign"] = self._assignments(graph, values)
+        more["learner"] = None if self.learner is None else self.learner.header()
+        received = [{"name": n, "register": t.register} for n, t in graph.gradients.items()]
+        more["gradients"] = received
+        return Recording(graph, tuple(outputs), values, described(graph, **more), next_step)
+
+    def _recorded(self, kind: Kind, spec: Spec) -> tuple[Graph, dict[str, Any]]:
+        recipe, graph = self.recipe, Graph()
+        values = dict(self._constants)
+        for name, array in self.cells.items():
+            values[name] = graph.cell(name, array)
+        if recipe.step:
+            counter = values[recipe.step].dtype
+            values[recipe.step] = HostValue(lambda moment: np.array(moment.step, counter))
+        if recipe.learning_rate is not None:
+            values[recipe.learning_rate] = HostValue(lambda m: np.array(m.learning_rate, np.float32))
+        inputs = recipes.data_inputs(self.model.graph)
+        for name, shape, dtype in spec:
+            if kind != "predict" or name in inputs:
+                values[name] = graph.input(name, (None, *shape), np.dtype(dtype))
+        updated = frozenset(recipe.updates) if kind == "train" else frozenset()
+        context = RecordingContext(training=kind == "train", updated=updated, graph=graph, values=values)
+        if self._native is not None:
+            self._native.record(graph, values, context.training)
+        run(self._plans[kind], values, context, call)
+        return graph, values
+
+    def _assignments(self, graph: Graph, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What the recorded update writes, besides what CNTK's own learner does."""
+        learned = frozenset() if self.learner is None else self.learner.updated
+        found = []
+        for name, new in self.recipe.updates.items():
+            if name in self.cells and name not in learned:
+                fitted = ck.reshape(ck.tensor(values[new], graph), self.cells[name].shape)
+                found.append({"name": name, "register": graph.after_gradients(fitted).register})
+        return found
+
+
+def _without(whole: ModelProto, nodes: Collection[str]) -> ModelProto:
+    """A graph without some nodes, named by their first outputs: what CNTK has in another way."""
+    kept = [node for node in whole.graph.node if not node.output or node.output[0] not in nodes]
+    del whole.graph.node[:]
+    whole.graph.node.extend(kept)
+    return whole

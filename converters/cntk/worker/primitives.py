@@ -1,0 +1,222 @@
+"""What an instruction of a recorded graph means in CNTK; one function for each.
+
+Shapes and axes are those of CNTK's Python interface: the batch axis is not counted. Every value is float32;
+truth is 1 and falsehood 0.
+"""
+
+import importlib
+import tempfile
+from typing import Any, Dict
+
+import numpy as np
+
+# By name, for type checkers take ``import cntk`` for the folder that this one is in.
+C: Any = importlib.import_module("cntk")
+
+
+def _named(names: str) -> Dict[str, Any]:
+    return {name: getattr(C, name) for name in names.split()}
+
+
+UNARY = _named(
+    "abs acos alias asin asinh atan atanh ceil cos cosh exp floor log negate reciprocal relu round selu "
+    "sigmoid sin sinh softplus softsign sqrt square stop_gradient tanh element_not"
+)
+BINARY = _named(
+    "plus minus element_times element_divide element_max element_min less less_equal greater greater_equal "
+    "equal not_equal pow log_add_exp element_and element_or element_xor"
+)
+REDUCTIONS = _named(
+    "reduce_sum reduce_mean reduce_max reduce_min reduce_prod reduce_log_sum_exp argmax argmin"
+)
+
+
+def elu(x: Any, alpha: Any) -> Any:
+    return C.elu(x, alpha)
+
+
+def leaky_relu(x: Any, alpha: Any) -> Any:
+    return C.leaky_relu(x, alpha)
+
+
+def clip(x: Any, low: Any, high: Any) -> Any:
+    return C.clip(x, low, high)
+
+
+def element_select(condition: Any, x: Any, y: Any) -> Any:
+    return C.element_select(condition, x, y)
+
+
+def times(a: Any, b: Any) -> Any:
+    """The last axis of ``a`` with the first of ``b``."""
+    return C.times(a, b)
+
+
+def reshape(x: Any, to: Any) -> Any:
+    return C.reshape(x, tuple(to))
+
+
+def transpose(x: Any, perm: Any) -> Any:
+    return C.transpose(x, perm)
+
+
+def slice(x: Any, axis: Any, begin: Any, end: Any, stride: Any) -> Any:  # CNTK's name
+    # CNTK takes 0 for the end of the axis.
+    return C.slice(x, axis, begin, end, stride)
+
+
+def splice(*xs: Any, axis: Any) -> Any:
+    return C.splice(*xs, axis=axis)
+
+
+def pad(x: Any, pattern: Any, mode: Any, value: Any) -> Any:
+    return C.pad(x, [tuple(pair) for pair in pattern], mode=mode, constant_value=value)
+
+
+def reduce(x: Any, name: Any, axes: Any) -> Any:
+    return REDUCTIONS[name](x, axis=axes[0] if len(axes) == 1 else tuple(axes))
+
+
+def reduce_batch(x: Any, name: Any) -> Any:
+    return REDUCTIONS[name](x, axis=C.Axis.default_batch_axis())
+
+
+def convolution(w: Any, x: Any, strides: Any, same: Any, groups: Any) -> Any:
+    return C.convolution(
+        w, x, strides=tuple(strides), auto_padding=[False] + [bool(s) for s in same], groups=groups
+    )
+
+
+def convolution_transpose(w: Any, x: Any, strides: Any, output_shape: Any) -> Any:
+    return C.convolution_transpose(
+        w,
+        x,
+        strides=tuple(strides),
+        auto_padding=[False] * (len(strides) + 1),
+        output_shape=tuple(output_shape),
+    )
+
+
+def pooling(x: Any, kind: Any, window: Any, strides: Any) -> Any:
+    return C.pooling(x, {"max": C.MAX_POOLING, "average": C.AVG_POOLING}[kind], tuple(window), tuple(strides))
+
+
+def batch_normalization(
+    x: Any, scale: Any, bias: Any, mean: Any, variance: Any, epsilon: Any, spatial: Any
+) -> Any:
+    """Normalises by the batch and leaves its mean and unbiased variance in ``mean`` and ``variance``."""
+    return C.batch_normalization(
+        x,
+        scale,
+        bias,
+        mean,
+        variance,
+        spatial=spatial,
+        normalization_time_constant=0,
+        blend_time_constant=0,
+        epsilon=epsilon,
+        use_cudnn_engine=False,
+        disable_regularization=True,
+        running_count=C.constant(1.0, shape=()),
+    )
+
+
+def gather(table: Any, indices: Any, axis: Any) -> Any:
+    return C.gather(table, indices, axis)
+
+
+def one_hot(indices: Any, classes: Any) -> Any:
+    return C.one_hot(indices, classes)
+
+
+def hardmax(x: Any) -> Any:
+    return C.hardmax(x)
+
+
+def to_batch(x: Any) -> Any:
+    return C.to_batch(x)
+
+
+def unpack_batch(x: Any) -> Any:
+    return C.unpack_batch(x)
+
+
+def scan(*inputs: Any, sequences: Any, states: Any, body: Any, next: Any, outputs: Any, reverse: Any) -> Any:
+    """A recurrence over the first axis of some inputs.
+
+    Args:
+        inputs: first the sequences (time first), then the initial states, then what the body uses as it is.
+        sequences, states: registers of the body, for the elements of the sequences and for the states;
+            registers of the rest are in ``body["uses"]``.
+        body: instructions.
+        next: registers of the new states.
+        outputs: registers of what is collected over time; each comes with time first.
+        reverse: whether time runs backwards.
+
+    Returns:
+        the collected outputs, then the last states.
+    """
+    count, more = len(sequences), len(sequences) + len(states)
+    values = dict(zip(body["uses"], inputs[more:]))
+    elements = [C.to_sequence(x) for x in inputs[:count]]
+    values.update(zip(sequences, elements))
+    placeholders = [C.placeholder(shape=x.shape) for x in inputs[count:more]]
+    values.update(zip(states, placeholders))
+    run(body["instructions"], values, body["arrays"])
+    delayed = C.sequence.future_value if reverse else C.sequence.past_value
+    cycle = {}
+    for placeholder, initial, register in zip(placeholders, inputs[count:more], next):
+        cycle[placeholder] = delayed(values[register], initial_state=initial).output
+    whole = C.combine([values[r] for r in list(next) + list(outputs)]).replace_placeholders(cycle)
+    ends = C.sequence.first if reverse else C.sequence.last
+    collected = [C.sequence.unpack(v, 0, no_mask_output=True) for v in whole.outputs[len(next) :]]
+    return collected + [ends(v) for v in whole.outputs[: len(next)]]
+
+
+def native(*values: Any, file: Any, data: Any, cells: Any, wanted: Any) -> Any:
+    """An ONNX file by CNTK's own import, with its inputs and initializers replaced by values.
+
+    Args:
+        values: first the inputs, then the initializers.
+        file: the bytes of the file.
+        data, cells: their names.
+        wanted: names of the outputs.
+    """
+    with tempfile.TemporaryFile() as unnamed:
+        unnamed.write(file.tobytes())
+        unnamed.flush()
+        model = C.Function.load("/proc/self/fd/%d" % unnamed.fileno(), format=C.ModelFormat.ONNX)
+    given = dict(zip(list(data) + list(cells), values))
+    replaced = {a: C.unpack_batch(given[a.name]) for a in model.arguments}
+    replaced.update((c, given[c.name]) for c in model.constants if c.name in given)
+    clone = model.clone(C.CloneMethod.share, replaced)
+    found = {output.name: output for output in clone.outputs}
+    return [C.reconcile_dynamic_axes(C.to_batch(found[name]), values[0]) for name in wanted]
+
+
+COMPOSED = {
+    function.__name__: function
+    for function in (
+        elu, leaky_relu, clip, element_select, times, reshape, transpose, slice, splice, pad, reduce,
+        reduce_batch, convolution, convolution_transpose, pooling, batch_normalization, gather, one_hot,
+        hardmax, native, to_batch, unpack_batch, scan,
+    )
+}  # fmt: skip
+
+
+def run(instructions: Any, values: Any, arrays: Any) -> None:
+    """Run instructions in order; each reads registers and writes one, or several if it gives a list."""
+    for instruction in instructions:
+        arguments = dict(instruction)
+        name, inputs, out = arguments.pop("op"), arguments.pop("in"), arguments.pop("out")
+        if name == "constant":
+            values[out] = C.constant(np.asarray(arrays[arguments["array"]], np.float32))
+            continue
+        if "file" in arguments:
+            arguments["file"] = arrays[arguments["file"]]
+        function = UNARY.get(name) or BINARY.get(name) or COMPOSED[name]
+        result = function(*[values[i] for i in inputs], **arguments)
+        if isinstance(out, list):
+            values.update(zip(out, result))
+        else:
+            values[out] = result

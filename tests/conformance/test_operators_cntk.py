@@ -1,0 +1,129 @@
+"""Every CNTK lowering against the results that ONNX expects, with fixed shapes and with CNTK's batch axis.
+
+The cases are chosen by the registry: whoever adds a lowering adds its cases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from neuromatic.converters.cntk.client import Worker
+from neuromatic.converters.cntk.evaluate import Array, run_model
+from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.errors import UnsupportedFeatureError
+from tests.conformance.exclusions import CNTK, cntk_reason
+from tests.conformance.onnx_cases import Case, all_cases, lowered_cases
+from tests.converters.cntk.cntk_environment import environment_or_skip
+
+CASES = lowered_cases(ops)
+Choice = Callable[[dict[str, Array]], list[str]]
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Worker]:
+    """One running worker for all cases."""
+    started = Worker(environment_or_skip(), threads=1, timeout=60.0)
+    yield started
+    started.close()
+
+
+def _never_fed(inputs: dict[str, Array]) -> list[str]:
+    """What no worker can be fed: strings, and arrays without elements."""
+    return [n for n, a in inputs.items() if a.size == 0 or a.dtype.kind in "OUS"]
+
+
+def _scalars(inputs: dict[str, Array]) -> list[str]:
+    return [n for n, a in inputs.items() if a.ndim == 0 or n in _never_fed(inputs)]
+
+
+def _vectors_after_the_first(inputs: dict[str, Array]) -> list[str]:
+    return [n for i, (n, a) in enumerate(inputs.items()) if (i and a.ndim <= 1) or n in _never_fed(inputs)]
+
+
+def _vectors(inputs: dict[str, Array]) -> list[str]:
+    return [n for n, a in inputs.items() if a.ndim <= 1 or n in _never_fed(inputs)]
+
+
+CONSTANTS: tuple[Choice, ...] = (_never_fed, _scalars, _vectors_after_the_first, _vectors)
+"""Which inputs are constants, as shapes, axes and flags have to be: the first choice that is supported."""
+
+
+def _first(inputs: dict[str, Array]) -> list[str]:
+    return [n for n, a in inputs.items() if a.ndim][:1]
+
+
+def _as_many_rows(inputs: dict[str, Array]) -> list[str]:
+    return [n for n, a in inputs.items() if a.ndim and len(a) == len(inputs[_first(inputs)[0]])]
+
+
+def _check(case: Case, worker: Worker, batches: tuple[Choice, ...] = ()) -> None:
+    """Run a case in the first form that is supported, if any, and compare types, shapes and values."""
+    refusal: Exception | None = None
+    for constants in CONSTANTS:
+        for batched in batches or (lambda inputs: [],):
+            try:
+                return _compare(case, worker, constants, batched, bool(batches))
+            except UnsupportedFeatureError as error:
+                refusal = error
+    assert refusal is not None
+    raise refusal
+
+
+def _compare(case: Case, worker: Worker, constants: Choice, batched: Choice, needs_batch: bool) -> None:
+    for inputs, expected in case.data_sets:
+        known = constants(inputs)
+        fed = {name: array for name, array in inputs.items() if name not in known}
+        rows = batched(fed)
+        if needs_batch and not rows:
+            raise UnsupportedFeatureError("nothing to have the batch")
+        got = run_model(case.model, inputs, worker, known=known, batched=rows)
+        case.compare(got, expected)
+        for output, want in zip(case.model.graph.output, expected, strict=True):
+            assert got[output.name].shape == want.shape, output.name
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not cntk_reason(c.name)], ids=lambda c: c.name)
+def test_matches_the_onnx_reference(case: Case, worker: Worker) -> None:
+    _check(case, worker)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if cntk_reason(c.name)], ids=lambda c: c.name)
+def test_an_excluded_case_is_refused(case: Case, worker: Worker) -> None:
+    with pytest.raises(UnsupportedFeatureError):
+        _check(case, worker)
+
+
+def test_with_the_batch_axis_a_case_is_right_or_refused(worker: Worker) -> None:
+    passed, wrong = 0, []
+    for case in CASES:
+        try:
+            _check(case, worker, (_first, _as_many_rows))
+            passed += 1
+        except UnsupportedFeatureError:
+            continue
+        except AssertionError as error:
+            wrong.append(f"{case.name}: {error}")
+    assert not wrong, "\n".join(wrong)
+    assert passed > 0.7 * len(CASES)
+
+
+def test_exclusions_match_cases_that_are_lowered() -> None:
+    unused = [p for p in CNTK if not any(re.fullmatch(p, case.name) for case in CASES)]
+    assert not unused
+
+
+def test_most_cases_are_lowered() -> None:
+    """A guard against a registry that lost its operators: few cases would then run, and all of them pass."""
+    assert len(CASES) > 0.65 * len(all_cases())
+
+
+def test_a_case_fails_on_a_wrong_value(worker: Worker) -> None:
+    case = next(c for c in CASES if c.name == "test_add")
+    inputs, expected = case.data_sets[0]
+    got = run_model(case.model, inputs, worker)
+    with pytest.raises(AssertionError):
+        case.compare({name: value + np.float32(0.1) for name, value in got.items()}, expected)
