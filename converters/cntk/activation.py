@@ -7,7 +7,7 @@ import math
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk._elementwise import lower_unary
 from neuromatic.converters.cntk.graph import Tensor, Value
-from neuromatic.converters.cntk.math import _unary
+from neuromatic.converters.cntk.math import named, sign
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
@@ -31,11 +31,11 @@ def hard(x: Tensor, alpha: float, beta: float) -> Tensor:
     return ck.binary("element_max", ck.binary("element_min", line, ck.number(1.0)), ck.number(0.0))
 
 
-lower_unary("Relu", (6, 13, 14), "X", _unary("relu"))
-lower_unary("Sigmoid", (6, 13), "X", _unary("sigmoid"))
-lower_unary("Tanh", (6, 13), "input", _unary("tanh"))
+lower_unary("Relu", (6, 13, 14), "X", named("relu"))
+lower_unary("Sigmoid", (6, 13), "X", named("sigmoid"))
+lower_unary("Tanh", (6, 13), "input", named("tanh"))
 lower_unary("Softplus", (1, 22), "X", _softplus)
-lower_unary("Softsign", (1, 22), "input", _unary("softsign"))
+lower_unary("Softsign", (1, 22), "input", named("softsign"))
 lower_unary("HardSwish", (14, 22), "X", _hard_swish)
 lower_unary("Mish", (18, 22), "X", _tanh_gate)
 
@@ -145,17 +145,46 @@ def hard_sigmoid(scope: Scope, X: Tensor, *, alpha: float, beta: float) -> Tenso
     return hard(X, alpha, beta)
 
 
+_ERF_COEFFICIENTS = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+_ERF_SCALE = 0.3275911
+
+
+def _erf(x: Tensor) -> Tensor:
+    """The error function, which CNTK lacks: at most 1.5e-7 off, with its exact gradient.
+
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: sign(x) (1 - p(t) exp(-x**2)) with
+    t = 1 / (1 + 0.3275911 |x|). The slope of that is up to 2.4e-5 off; here it is 2 / sqrt(pi) exp(-x**2).
+    """
+    bell = ck.unary("exp", ck.unary("negate", ck.multiply(x, x)))
+    t = ck.unary("reciprocal", ck.shifted(ck.scaled(ck.unary("abs", x), _ERF_SCALE), 1.0))
+    polynomial = ck.scaled(t, _ERF_COEFFICIENTS[-1])
+    for coefficient in _ERF_COEFFICIENTS[-2::-1]:
+        polynomial = ck.multiply(ck.shifted(polynomial, coefficient), t)
+    above = ck.shifted(ck.unary("negate", ck.multiply(polynomial, bell)), 1.0)
+    value = ck.multiply(above, sign(x))
+    slope = ck.unary("stop_gradient", ck.scaled(bell, 2 / math.sqrt(math.pi)))
+    # A line through 0 that carries the gradient and no value.
+    line = ck.multiply(x, slope)
+    carrier = ck.minus(line, ck.unary("stop_gradient", line))
+    return ck.plus(ck.unary("stop_gradient", value), carrier)
+
+
+lower_unary("Erf", (9, 13), "input", _erf)
+
+
 @ops.lowers("Gelu", since=(20,))
 def gelu(scope: Scope, X: Tensor, *, approximate: str) -> Tensor:
-    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x**3))), the tanh form; CNTK has no erf.
+    """x * Phi(x), Phi by erf (see its error) or its tanh approximation.
 
     https://onnx.ai/onnx/operators/onnx__Gelu.html
     """
-    if approximate != "tanh":
-        raise ck.CannotRecordError("its erf; approximate='tanh' works")
-    cube = ck.multiply(ck.multiply(X, X), X)
-    inner = ck.scaled(ck.plus(X, ck.scaled(cube, 0.044715)), math.sqrt(2 / math.pi))
-    return ck.multiply(ck.scaled(X, 0.5), ck.shifted(ck.unary("tanh", inner), 1.0))
+    if approximate == "tanh":
+        cube = ck.multiply(ck.multiply(X, X), X)
+        inner = ck.scaled(ck.plus(X, ck.scaled(cube, 0.044715)), math.sqrt(2 / math.pi))
+        bent = ck.unary("tanh", inner)
+    else:
+        bent = _erf(ck.scaled(X, math.sqrt(0.5)))
+    return ck.multiply(ck.scaled(X, 0.5), ck.shifted(bent, 1.0))
 
 
 @ops.lowers("Swish", since=(24,))

@@ -15,11 +15,11 @@ from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
 
-def _unary(name: str) -> Callable[[Tensor], Tensor]:
+def named(name: str) -> Callable[[Tensor], Tensor]:
     return lambda x: ck.unary(name, x)
 
 
-def _sign(x: Tensor) -> Tensor:
+def sign(x: Tensor) -> Tensor:
     zero = ck.number(0.0)
     return ck.minus(ck.binary("greater", x, zero), ck.binary("less", x, zero))
 
@@ -45,26 +45,26 @@ def _divide(a: Value, b: Value) -> Tensor:
     return truncated(quotient) if quotient.dtype.kind in "iu" else quotient
 
 
-lower_unary("Abs", (6, 13), "X", _unary("abs"))
-lower_unary("Neg", (6, 13), "X", _unary("negate"))
-lower_unary("Sign", (9, 13), "input", _sign)
-lower_unary("Floor", (6, 13), "X", _unary("floor"))
-lower_unary("Ceil", (6, 13), "X", _unary("ceil"))
-lower_unary("Reciprocal", (6, 13), "X", _unary("reciprocal"))
-lower_unary("Sqrt", (6, 13), "X", _unary("sqrt"))
-lower_unary("Exp", (6, 13), "input", _unary("exp"))
-lower_unary("Log", (6, 13), "input", _unary("log"))
-lower_unary("Sin", (7, 22), "input", _unary("sin"))
-lower_unary("Cos", (7, 22), "input", _unary("cos"))
+lower_unary("Abs", (6, 13), "X", named("abs"))
+lower_unary("Neg", (6, 13), "X", named("negate"))
+lower_unary("Sign", (9, 13), "input", sign)
+lower_unary("Floor", (6, 13), "X", named("floor"))
+lower_unary("Ceil", (6, 13), "X", named("ceil"))
+lower_unary("Reciprocal", (6, 13), "X", named("reciprocal"))
+lower_unary("Sqrt", (6, 13), "X", named("sqrt"))
+lower_unary("Exp", (6, 13), "input", named("exp"))
+lower_unary("Log", (6, 13), "input", named("log"))
+lower_unary("Sin", (7, 22), "input", named("sin"))
+lower_unary("Cos", (7, 22), "input", named("cos"))
 lower_unary("Tan", (7, 22), "input", _tan)
-lower_unary("Asin", (7, 22), "input", _unary("asin"))
-lower_unary("Acos", (7, 22), "input", _unary("acos"))
-lower_unary("Atan", (7, 22), "input", _unary("atan"))
-lower_unary("Sinh", (9, 22), "input", _unary("sinh"))
-lower_unary("Cosh", (9, 22), "input", _unary("cosh"))
-lower_unary("Asinh", (9, 22), "input", _unary("asinh"))
+lower_unary("Asin", (7, 22), "input", named("asin"))
+lower_unary("Acos", (7, 22), "input", named("acos"))
+lower_unary("Atan", (7, 22), "input", named("atan"))
+lower_unary("Sinh", (9, 22), "input", named("sinh"))
+lower_unary("Cosh", (9, 22), "input", named("cosh"))
+lower_unary("Asinh", (9, 22), "input", named("asinh"))
 lower_unary("Acosh", (9, 22), "input", _acosh)
-lower_unary("Atanh", (9, 22), "input", _unary("atanh"))
+lower_unary("Atanh", (9, 22), "input", named("atanh"))
 lower_binary("Add", (7, 13, 14), ck.plus)
 lower_binary("Sub", (7, 13, 14), ck.minus)
 lower_binary("Mul", (7, 13, 14), ck.multiply)

@@ -77,9 +77,11 @@ class CNTKProgram:
             _check_integers(name, array)
         if self._worker is None:
             complete = {t.name for t in self.recipe.targets} <= arrays.keys()
-            kinds: tuple[Kind, ...] = ("train", "evaluate", "predict") if complete else ("predict",)
-            recordings = [(kind, self.recorder.record(kind, spec)) for kind in kinds]
-            for kind, recording in recordings:
+            recordings: dict[Kind, Recording] = {"predict": self.recorder.record("predict", spec)}
+            if complete:
+                recordings["train"] = self.recorder.record("train", spec)
+                recordings["evaluate"] = self.recorder.record("evaluate", spec)
+            for kind, recording in recordings.items():
                 self._build(kind, spec, recording)
         number = self.worker.load(arrays)
         return CNTKDataset(number, spec, {name: array[:GATE_ROWS] for name, array in arrays.items()})

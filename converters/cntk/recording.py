@@ -67,6 +67,7 @@ HOST_OPERANDS = frozenset(
         *("Reshape", "Expand", "Slice", "Tile", "Resize", "Pad", "Gather", "Squeeze", "Unsqueeze", "Split"),
         *("Trilu", "CumSum", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"),
         *("ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"),
+        *("LSTM", "GRU", "RNN"),
     )
 )
 """Operators whose lowerings look at shapes that depend on the batch size."""
@@ -102,7 +103,7 @@ def _node(
 ) -> NodeProto:
     schema = onnx.defs.get_schema(lowering.key.op, lowering.key.since_version, lowering.key.domain)
     defaults = resolve_attributes(NodeProto(), schema.attributes, {})
-    known = {
+    known: dict[str, Any] = {
         name: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
         for name, value in attributes.items()
         if name in defaults

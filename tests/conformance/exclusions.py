@@ -120,7 +120,6 @@ CNTK: dict[str, str] = {
     r"test_slice_start_out_of_bounds": _EMPTY,
     r"test_training_dropout(_default)?(_mask)?": "a mask is drawn in training steps alone",
     r"test_maxpool_with_argmax_.*": "CNTK does not tell where the largest elements are",
-    r"test_gelu_default_2": "CNTK has no erf",
 }
 """By pattern of names. CNTK refuses all of them; none gives a wrong value."""
 

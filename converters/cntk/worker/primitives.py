@@ -141,36 +141,37 @@ def unpack_batch(x: Any) -> Any:
     return C.unpack_batch(x)
 
 
-def scan(*inputs: Any, sequences: Any, states: Any, body: Any, next: Any, outputs: Any, reverse: Any) -> Any:
-    """A recurrence over the first axis of some inputs.
+def scan(
+    x: Any, *values: Any, element: Any, states: Any, uses: Any, body: Any, next: Any, reverse: Any
+) -> Any:
+    """A recurrence over the first axis of ``x``.
 
     Args:
-        inputs: first the sequences (time first), then the initial states, then what the body uses as it is.
-        sequences, states: registers of the body, for the elements of the sequences and for the states;
-            registers of the rest are in ``body["uses"]``.
-        body: instructions.
+        x: time first.
+        values: the initial states, then what the body uses as it is at each step.
+        element, states, uses: registers of the body: for what ``x`` has at a step, for the states before it,
+            and for the rest.
+        body: instructions of one step.
         next: registers of the new states.
-        outputs: registers of what is collected over time; each comes with time first.
         reverse: whether time runs backwards.
 
     Returns:
-        the collected outputs, then the last states.
+        the first state after each step, time first, and then all states after the last one.
     """
-    count, more = len(sequences), len(sequences) + len(states)
-    values = dict(zip(body["uses"], inputs[more:]))
-    elements = [C.to_sequence(x) for x in inputs[:count]]
-    values.update(zip(sequences, elements))
-    placeholders = [C.placeholder(shape=x.shape) for x in inputs[count:more]]
-    values.update(zip(states, placeholders))
-    run(body["instructions"], values, body["arrays"])
+    initial = values[: len(states)]
+    known = dict(zip(uses, values[len(states) :]))
+    known[element] = C.to_sequence(x)
+    before = [C.placeholder(shape=value.shape) for value in initial]
+    known.update(zip(states, before))
+    run(body, known, ())
     delayed = C.sequence.future_value if reverse else C.sequence.past_value
-    cycle = {}
-    for placeholder, initial, register in zip(placeholders, inputs[count:more], next):
-        cycle[placeholder] = delayed(values[register], initial_state=initial).output
-    whole = C.combine([values[r] for r in list(next) + list(outputs)]).replace_placeholders(cycle)
-    ends = C.sequence.first if reverse else C.sequence.last
-    collected = [C.sequence.unpack(v, 0, no_mask_output=True) for v in whole.outputs[len(next) :]]
-    return collected + [ends(v) for v in whole.outputs[: len(next)]]
+    after = [known[register] for register in next]
+    cycle = {p: delayed(v, initial_state=i).output for p, v, i in zip(before, after, initial)}
+    new = C.combine(after).replace_placeholders(cycle).outputs
+    # CNTK does not know how many steps there are, so that what comes next could not be checked, or sliced.
+    collected = C.reshape(C.sequence.unpack(new[0], 0, no_mask_output=True), x.shape[:1] + new[0].shape)
+    last = C.sequence.first if reverse else C.sequence.last
+    return [collected] + [last(value) for value in new]
 
 
 def native(*values: Any, file: Any, data: Any, cells: Any, wanted: Any) -> Any:

@@ -59,6 +59,8 @@ NETS: dict[str, tuple[Callable[[], nm.Model], tuple[int, ...]]] = {
     "mlp": (mlp, (12,)),
     "cnn": (cnn, (2, 8, 8)),
     "residual": (residual, (2, 8, 8)),
+    "lstm": (lstm, (6, 3)),
+    "bidirectional_gru": (bidirectional_gru, (6, 3)),
 }
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {

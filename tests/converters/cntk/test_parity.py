@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import neuromatic as nm
 from neuromatic.training.parity import compare
 from tests.converters.cntk.nets import NETS, OPTIMIZERS, data, with_recipe
 
@@ -76,3 +77,41 @@ def test_frozen_parameters_stay() -> None:
     model.train(x, y, batch_size=16, verbose=0, engine="cntk", engine_options={"threads": 1})
     changed = {n for n, value in model.parameters().items() if not np.array_equal(value, before[n])}
     assert changed == {"dense_1/kernel", "dense_1/bias"}
+
+
+def test_dropout_draws_the_same_masks_again() -> None:
+    """Masks depend on seed, node and step alone: a run that is resumed equals one that was not."""
+    x, y = data((12,))
+
+    def net() -> nm.Model:
+        model = nm.Sequential((12,), seed=1).dense(16, activation="relu").dropout(0.5)
+        return model.dense(4, activation="softmax").loss("sparse_categorical_crossentropy").optimizer("adam")
+
+    def train(model: nm.Model, epochs: int, seed: int = 0) -> nm.Model:
+        options = {"threads": 1}
+        model.train(
+            x,
+            y,
+            epochs=epochs,
+            batch_size=16,
+            seed=seed,
+            shuffle=False,
+            verbose=0,
+            engine="cntk",
+            engine_options=options,
+        )
+        return model
+
+    whole, parts, other = train(net(), 2), train(train(net(), 1), 1), train(net(), 2, seed=1)
+    for name, value in whole.parameters().items():
+        np.testing.assert_array_equal(parts.parameters()[name], value, err_msg=name)
+    assert not np.array_equal(other.parameters()["dense/kernel"], whole.parameters()["dense/kernel"])
+
+
+def test_gelu_by_erf_has_an_exact_gradient() -> None:
+    x, y = data((12,))
+    model = nm.Sequential((12,), seed=1).dense(16, activation="gelu").dense(4, activation="softmax")
+    recipe = model.loss("sparse_categorical_crossentropy").optimizer("sgd", learning_rate=0.1)
+    found = compare(recipe, x, y, epochs=5, batch_size=16, verbose=0, engine_options=THREAD)
+    assert found.loss_difference < 1e-5
+    assert found.weight_difference[0] < 1e-5

@@ -7,17 +7,17 @@ import pytest
 
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.errors import UnsupportedFeatureError
-from tests.converters.cntk.single import check, normal
+from tests.converters.cntk.single import Array, check, normal
 
 OPERATORS = ("Sum", "Mean", "Max", "Min", "Prod", "SumSquare", "L1", "L2", "LogSum", "LogSumExp")
 OVER_THE_BATCH = tuple(op for op in OPERATORS if op != "Prod")
 
 
-def _axes(*axes: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _axes(*axes: int) -> dict[str, Array]:
     return {"axes": np.array(axes, np.int64)}
 
 
-def _positive(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _positive(*shape: int) -> Array:
     return np.abs(normal(*shape)) + np.float32(0.1)
 
 
