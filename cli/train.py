@@ -97,7 +97,7 @@ class Settings:
 @click.option("--freeze", multiple=True, metavar="GLOB", help="Initializers not to train, as in 'conv2d/*'.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For order and dropout.")
 @click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Another order in each epoch.")
-@click.option("--engine", default="tensorflow", show_default=True, help="What does the training.")
+@click.option("--engine", default="tensorflow", show_default=True, help=f"One of {', '.join(ENGINES)}.")
 @click.option(
     "--patience",
     type=click.IntRange(1),
