@@ -12,7 +12,6 @@
     │  └─ UnsupportedFeatureError   the operator is known, this use of it is not
     ├─ VerificationError            an engine and onnxruntime disagree
     ├─ EngineNotAvailableError      an engine or runtime is not installed
-    ├─ InstallationError            an engine's environment cannot be made (converters.cntk.environment)
     ├─ WorkerError                  an engine's own process crashed, hangs or refuses
     ├─ DataError                    training or input data are wrong
     ├─ UnknownNameError             a loss, layer, metric ... of that name does not exist
