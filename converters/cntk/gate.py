@@ -20,6 +20,7 @@ from neuromatic.inference import Session
 
 if TYPE_CHECKING:
     from neuromatic.converters.cntk.program import CNTKDataset, CNTKProgram
+    from neuromatic.converters.cntk.recorder import Recording
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4
@@ -45,9 +46,9 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
         if name and isinstance(recorded.values.get(name), Tensor)
     ]
     shown = [o.name for o in part.graph.output if o.name in names]
-    if _first_difference(program, dataset, part, inputs, rows, shown) is None:
+    if _first_difference(program, dataset, recorded, part, inputs, rows, shown) is None:
         return
-    found = _first_difference(program, dataset, part, inputs, rows, list(dict.fromkeys(names)))
+    found = _first_difference(program, dataset, recorded, part, inputs, rows, list(dict.fromkeys(names)))
     name, difference = found or (shown[0], float("nan"))
     node = next(n for n in part.graph.node if name in n.output)
     where = f"node {node.name!r} ({node.op_type})" if node.name else f"the {node.op_type} that makes {name!r}"
@@ -61,13 +62,13 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
 def _first_difference(
     program: CNTKProgram,
     dataset: CNTKDataset,
+    recorded: Recording,
     part: ModelProto,
     inputs: dict[str, Array],
     rows: Array,
     names: list[str],
 ) -> tuple[str, float] | None:
     """The first of some values that differs, and by how much."""
-    recorded = program.recorder.record("evaluate", dataset.spec)
     tensors = [recorded.values[name] for name in names]
     header = described(recorded.graph, outputs=[t.register for t in tensors], loss=False)
     program.worker.build("gate", recorded.graph, header)

@@ -10,7 +10,7 @@ the place of the batch, and its *static* shape without that place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -229,13 +229,7 @@ def described(graph: Graph, **more: Any) -> dict[str, Any]:
         "forward": graph.forward,
         "update": graph.update,
         "inputs": [
-            {
-                "name": name,
-                "register": t.register,
-                "shape": t.static,
-                "batch": t.batch is not None,
-                "gradient": False,
-            }
+            {"name": name, "register": t.register, "shape": t.static, "batch": t.batch is not None}
             for name, t in graph.inputs.items()
         ],
         "cells": [{"name": name, "register": t.register} for name, t in graph.cells.items()],
@@ -253,6 +247,3 @@ def feeds_at(graph: Graph, moment: Moment) -> Array:
     """What the host gives for one step, one number after the other."""
     values = [np.asarray(value.at(moment), np.float32).ravel() for value in graph.feeds]
     return np.concatenate(values) if values else np.zeros(0, np.float32)
-
-
-Recorded = Mapping[str, Value]

@@ -25,7 +25,6 @@ from neuromatic.converters.registry import TRAINING_DOMAIN, Lowering
 from neuromatic.errors import UnsupportedFeatureError
 
 Array = NDArray[Any]
-SEVERAL_OUTPUTS = 8
 
 
 @dataclass

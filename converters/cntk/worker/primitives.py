@@ -19,28 +19,20 @@ def _named(names: str) -> Dict[str, Any]:
 
 
 UNARY = _named(
-    "abs acos alias asin asinh atan atanh ceil cos cosh exp floor log negate reciprocal relu round selu "
-    "sigmoid sin sinh softplus softsign sqrt square stop_gradient tanh element_not"
+    "abs acos asin asinh atan atanh ceil cos cosh exp floor log negate reciprocal relu sigmoid sin sinh "
+    "softsign sqrt stop_gradient tanh"
 )
 BINARY = _named(
     "plus minus element_times element_divide element_max element_min less less_equal greater greater_equal "
-    "equal not_equal pow log_add_exp element_and element_or element_xor"
+    "equal not_equal pow log_add_exp"
 )
 REDUCTIONS = _named(
     "reduce_sum reduce_mean reduce_max reduce_min reduce_prod reduce_log_sum_exp argmax argmin"
 )
 
 
-def elu(x: Any, alpha: Any) -> Any:
-    return C.elu(x, alpha)
-
-
 def leaky_relu(x: Any, alpha: Any) -> Any:
     return C.leaky_relu(x, alpha)
-
-
-def clip(x: Any, low: Any, high: Any) -> Any:
-    return C.clip(x, low, high)
 
 
 def element_select(condition: Any, x: Any, y: Any) -> Any:
@@ -125,14 +117,6 @@ def gather(table: Any, indices: Any, axis: Any) -> Any:
     return C.gather(table, indices, axis)
 
 
-def one_hot(indices: Any, classes: Any) -> Any:
-    return C.one_hot(indices, classes)
-
-
-def hardmax(x: Any) -> Any:
-    return C.hardmax(x)
-
-
 def to_batch(x: Any) -> Any:
     return C.to_batch(x)
 
@@ -198,9 +182,9 @@ def native(*values: Any, file: Any, data: Any, cells: Any, wanted: Any) -> Any:
 COMPOSED = {
     function.__name__: function
     for function in (
-        elu, leaky_relu, clip, element_select, times, reshape, transpose, slice, splice, pad, reduce,
-        reduce_batch, convolution, convolution_transpose, pooling, batch_normalization, gather, one_hot,
-        hardmax, native, to_batch, unpack_batch, scan,
+        leaky_relu, element_select, times, reshape, transpose, slice, splice, pad, reduce, reduce_batch,
+        convolution, convolution_transpose, pooling, batch_normalization, gather, native, to_batch,
+        unpack_batch, scan,
     )
 }  # fmt: skip
 

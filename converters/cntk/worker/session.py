@@ -20,9 +20,7 @@ class Program:
         self.inputs = {}
         for entry in header["inputs"]:
             axes = [C.Axis.default_batch_axis()] if entry["batch"] else []
-            variable = C.input_variable(
-                tuple(entry["shape"]), dynamic_axes=axes, needs_gradient=entry["gradient"]
-            )
+            variable = C.input_variable(tuple(entry["shape"]), dynamic_axes=axes)
             self.inputs[entry["name"]] = self.values[entry["register"]] = variable
         self.feeds = []
         for entry in header["feeds"]:
