@@ -15,9 +15,9 @@ from neuromatic import recipe as recipes
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
-from neuromatic.graph import Value, dtype_name, shape_text
 from neuromatic.recipe import Recipe
 from neuromatic.summary import rows, summary_text
+from neuromatic.values import Value, dtype_name, shape_text
 from neuromatic.weights import stored_tensors
 
 

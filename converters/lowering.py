@@ -17,6 +17,7 @@ from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto
 
 from neuromatic.converters.registry import Lowering, OpKey, Registry, domain_name, find_schema
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 
 Opsets = Mapping[str, int]
 
@@ -53,12 +54,14 @@ class Scope:
         inputs: names of the node's inputs, ``""`` where one is left out.
         outputs: names of the node's outputs, ``""`` where one is not wanted.
         context: see :class:`Context`.
+        within: the calls of functions that the node stands in; with an output's name it is unique in a run.
     """
 
     node: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     context: Any
+    within: str = ""
 
     def wants(self, output: int) -> bool:
         """Whether the node names its output of that index, so that it has to be computed."""
@@ -95,23 +98,33 @@ def call_lowering(
     return lowering.function(scope, *inputs, **attributes)
 
 
-def plan(model: ModelProto, registry: Registry) -> Plan:
+def plan(model: ModelProto, registry: Registry, *, training: bool = False) -> Plan:
     """Resolve every node of a model's graph against an engine's registry.
+
+    Args:
+        training: take the training meaning of model-local functions that have one.
 
     Raises:
         UnsupportedOpError: some nodes have neither a lowering nor a function; it lists them all.
     """
-    return _Planner(model, registry).graph_plan()
+    return _Planner(model, registry, training).graph_plan()
 
 
-def run(plan: Plan, values: MutableMapping[str, Any], context: Any, call: Caller = call_lowering) -> None:
+def run(
+    plan: Plan,
+    values: MutableMapping[str, Any],
+    context: Any,
+    call: Caller = call_lowering,
+    within: str = "",
+) -> None:
     """Run a plan: read inputs from ``values`` by name and add each node's outputs to it."""
     for step in plan.steps:
         inputs = [values[name] if name else None for name in step.inputs]
         if isinstance(step.action, Plan):
-            results = _run_function(step.action, inputs, context, call)
+            inside = f"{within}{next(filter(None, step.outputs), '')}/"
+            results = _run_function(step.action, inputs, context, call, inside)
         else:
-            scope = Scope(step.node, step.inputs, step.outputs, context)
+            scope = Scope(step.node, step.inputs, step.outputs, context, within)
             results = call(step.action, scope, inputs, step.attributes)
         if not isinstance(results, tuple):
             results = (results,)
@@ -120,10 +133,12 @@ def run(plan: Plan, values: MutableMapping[str, Any], context: Any, call: Caller
                 values[name] = result
 
 
-def _run_function(body: Plan, inputs: Sequence[Any], context: Any, call: Caller) -> tuple[Any, ...]:
+def _run_function(
+    body: Plan, inputs: Sequence[Any], context: Any, call: Caller, within: str
+) -> tuple[Any, ...]:
     values: dict[str, Any] = dict.fromkeys(body.inputs)
     values.update(zip(body.inputs, inputs, strict=False))
-    run(body, values, context, call)
+    run(body, values, context, call, within)
     return tuple(values.get(name) for name in body.outputs)  # a body may leave optional ones out
 
 
@@ -139,12 +154,17 @@ def _where(node: NodeProto) -> str:
 
 
 class _Planner:
-    def __init__(self, model: ModelProto, registry: Registry) -> None:
+    def __init__(self, model: ModelProto, registry: Registry, training: bool) -> None:
         self.model = model
         self.registry = registry
         self.opsets = {domain_name(o.domain): o.version for o in model.opset_import}
         self.functions = {(domain_name(f.domain), f.name, f.overload): f for f in model.functions}
         self.types: dict[str, TypeProto] | None = None
+        if training:
+            for domain, name, overload in list(self.functions):
+                sibling = self.functions.get((domain, name + TRAINING_SUFFIX, overload))
+                if domain == NEUROMATIC_DOMAIN and sibling is not None:
+                    self.functions[domain, name, overload] = sibling
         self.problems: list[str] = []
         self.sizes: dict[FunctionKey, tuple[int, int]] = {}
 
@@ -224,7 +244,9 @@ class _Planner:
         opsets |= {domain_name(o.domain): o.version for o in body.opset_import}
         names = dict.fromkeys(body.attribute) | defaults | given
         steps = self.steps(body.node, opsets, names, stack)
-        nested = Plan(steps, tuple(body.input), tuple(body.output))
+        nested = Plan(
+            steps, tuple(body.input), tuple(body.output)
+        )  # more outputs than the node names are left
         return Step(describe(node, node.op_type), nested, tuple(node.input), tuple(node.output))
 
     def schema_function(

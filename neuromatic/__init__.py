@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from neuromatic import errors, initializers, layers, losses, metrics, optimizers
+from neuromatic import constraints, errors, initializers, layers, losses, metrics, optimizers, regularizers
 from neuromatic.functional import Input
-from neuromatic.graph import GraphBuilder, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.model import Model, load
 from neuromatic.sequential import Sequential
 from neuromatic.training import Callback, EarlyStopping, History
+from neuromatic.values import Value
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ __all__ = [
     "Model",
     "Sequential",
     "Value",
+    "constraints",
     "errors",
     "initializers",
     "layers",
@@ -32,4 +34,5 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "regularizers",
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 from onnx import ModelProto, helper
 
 from neuromatic.errors import ModelError
-from neuromatic.graph import BATCH, DEFAULT_OPSET, Dim, GraphBuilder, Value
-from neuromatic.layers.base import SymbolicTensor, at_lowest_opset, layer_names, tensor_order
+from neuromatic.graph import BATCH, DEFAULT_OPSET, GraphBuilder, Terms
+from neuromatic.layers.base import Call, SymbolicTensor, at_lowest_opset, layer_names, tensor_order
+from neuromatic.values import Dim, Value
 
 
 def Input(shape: Sequence[Dim], dtype: DTypeLike = "float32", *, name: str | None = None) -> SymbolicTensor:
@@ -30,14 +32,26 @@ def Input(shape: Sequence[Dim], dtype: DTypeLike = "float32", *, name: str | Non
     return SymbolicTensor(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (BATCH, *shape), name=name)
 
 
+class Assembled(NamedTuple):
+    """A model made from layers.
+
+    Attributes:
+        proto: the ONNX model.
+        terms: what its layers ask of training.
+    """
+
+    proto: ModelProto
+    terms: Terms
+
+
 def assemble(
     inputs: Sequence[SymbolicTensor],
     outputs: Sequence[SymbolicTensor],
     *,
     seed: int = 0,
     opset: int = DEFAULT_OPSET,
-) -> ModelProto:
-    """The ONNX model that computes ``outputs`` from ``inputs``.
+) -> Assembled:
+    """The ONNX model that computes ``outputs`` from ``inputs``, and what its layers ask of training.
 
     Outputs are named after their layers. The opset is raised as far as an operator needs.
 
@@ -50,20 +64,24 @@ def assemble(
         raise ModelError(f"the outputs depend on inputs that are not listed: {missing}")
     names = layer_names([t.layer for t in tensors if t.layer is not None])
 
-    def build(version: int) -> ModelProto:
+    def build(version: int) -> Assembled:
         g = GraphBuilder(opset=version, seed=seed)
         values: dict[SymbolicTensor, Value] = {}
+        results: dict[Call, tuple[Value, ...]] = {}
         for tensor, name in zip(inputs, input_names(inputs), strict=True):
             values[tensor] = g.input(name, tensor.dtype, tensor.shape or ())
         for tensor in tensors:
-            if tensor.layer is not None:
-                with g.layer(names[tensor.layer]):
-                    values[tensor] = tensor.layer.emit(g, *(values[t] for t in tensor.inputs))
+            if tensor.call is None:
+                continue
+            if tensor.call not in results:
+                with g.layer(names[tensor.call.layer]):
+                    results[tensor.call] = tensor.call.emit(g, [values[t] for t in tensor.inputs])
+            values[tensor] = results[tensor.call][tensor.index]
         for i, tensor in enumerate(outputs):
             name = names[tensor.layer] if tensor.layer else f"output_{i}"
             taken = [v.name for v in g.graph.output]
             g.output(values[tensor], f"{name}_{i}" if name in taken else name)
-        return g.finish()
+        return Assembled(g.finish(), g.terms())
 
     return at_lowest_opset(build, opset)
 

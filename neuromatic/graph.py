@@ -6,9 +6,9 @@ shape inference gives each result its type at once, so a mistake is reported by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,14 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    TypeProto,
     helper,
     numpy_helper,
 )
 from onnx.defs import OpSchema, SchemaError
 
 from neuromatic.errors import ModelError, ShapeError
+from neuromatic.values import Shape, Value, shape_text
 
-Dim = int | str | None
-Shape = tuple[Dim, ...]
 Array = NDArray[Any]
 
 DEFAULT_OPSET = 17
@@ -37,6 +35,8 @@ DEFAULT_IR_VERSION = 8
 BATCH = "batch"
 NEUROMATIC_DOMAIN = "neuromatic"
 TRAINING_DOMAIN = "ai.onnx.preview.training"
+TRAINING_SUFFIX = "_training"
+"""A model-local function of NEUROMATIC_DOMAIN named so is what a training step runs for its namesake."""
 
 
 class OpsetTooLowError(ModelError):
@@ -47,71 +47,41 @@ class OpsetTooLowError(ModelError):
         super().__init__(f"{op} needs opset {needed}; the model is built for opset {opset}")
 
 
-@dataclass(frozen=True)
-class Value:
-    """A value of a graph: its name, element type (``TensorProto.FLOAT`` ...) and shape.
+Term = Callable[["GraphBuilder", Value], Value]
+"""A regularizer or a constraint: adds nodes for a penalty, a scalar, or for a value's replacement."""
 
-    A dimension is a number, a symbol (``"batch"``) or None where unknown; ``shape`` is None if even the rank
-    is unknown.
+
+@dataclass(frozen=True)
+class Penalty:
+    """What a regularizer adds to the loss.
+
+    Attributes:
+        value: name of the parameter or activation.
+        term: gives a scalar for it.
+        per_sample: whether to divide that by the batch size, as for activations.
     """
 
-    name: str
-    dtype: int
-    shape: Shape | None
-
-    @property
-    def rank(self) -> int:
-        """Number of dimensions.
-
-        Raises:
-            ShapeError: the rank is unknown.
-        """
-        if self.shape is None:
-            raise ShapeError(f"the rank of {self.name!r} is unknown")
-        return len(self.shape)
-
-    def dim(self, axis: int) -> Dim:
-        """One dimension; negative axes count from the end.
-
-        Raises:
-            ShapeError: the rank is unknown, or there is no such axis.
-        """
-        if not -self.rank <= axis < self.rank:
-            raise ShapeError(f"{self.name!r} {shape_text(self.shape)} has no axis {axis}")
-        return list(self.shape or ())[axis]
-
-    def type_proto(self) -> TypeProto:
-        """The ONNX type of this value."""
-        return helper.make_tensor_type_proto(self.dtype, self.shape)
-
-    @classmethod
-    def of(cls, name: str, type_proto: TypeProto) -> Value:
-        """A value from its ONNX type; ``TensorProto.UNDEFINED`` for what is not a tensor."""
-        tensor = type_proto.tensor_type
-        if not tensor.HasField("shape"):
-            return cls(name, tensor.elem_type, None)
-        return cls(name, tensor.elem_type, tuple(_dim(d) for d in tensor.shape.dim))
+    value: str
+    term: Term
+    per_sample: bool = False
 
 
-def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    if dim.HasField("dim_value"):
-        return dim.dim_value
-    if dim.dim_param.startswith("unk__"):  # shape inference's own names for what it does not know
-        return None
-    return dim.dim_param or None
+@dataclass(frozen=True)
+class Terms:
+    """What layers ask of training besides the loss; no part of the inference graph.
+
+    Attributes:
+        penalties: added to the loss.
+        constraints: applied to a parameter after each update, by its name.
+        masks: by the name of an output, which of its steps count in the loss.
+    """
+
+    penalties: tuple[Penalty, ...] = ()
+    constraints: Mapping[str, Term] = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
 
 
-def shape_text(shape: Shape | None) -> str:
-    """A shape as messages show it: ``(batch, 3, 8)``."""
-    if shape is None:
-        return "(unknown rank)"
-    dims = ", ".join("?" if d is None else str(d) for d in shape)
-    return f"({dims},)" if len(shape) == 1 else f"({dims})"
-
-
-def dtype_name(dtype: int) -> str:
-    """An element type as numpy names it: ``float32``."""
-    return str(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else "unknown type"
+NO_TERMS = Terms()
 
 
 class GraphBuilder:
@@ -135,11 +105,14 @@ class GraphBuilder:
         self._node_names: set[str] = set()
         self._constants: dict[Any, Value] = {}
         self._renamed: dict[str, Value] = {}
+        self._penalties: dict[str, Penalty] = {}
+        self._constraints: dict[str, Term] = {}
+        self._masks: dict[str, Value] = {}
 
     @contextmanager
-    def layer(self, name: str) -> Iterator[None]:
-        """Names made inside begin with ``name/``."""
-        outer, self.scope = self.scope, name
+    def layer(self, name: str, *, inside: bool = False) -> Iterator[None]:
+        """Names made inside begin with ``name/``; with ``inside``, with the outer layer's before that."""
+        outer, self.scope = self.scope, self._scoped(name) if inside else name
         try:
             yield
         finally:
@@ -253,6 +226,35 @@ class GraphBuilder:
         del self._values[value.name], self._producers[value.name]
         self._renamed[value.name] = renamed
         return renamed
+
+    # -- what training needs to know ---------------------------------------------------------------
+
+    def penalize(self, value: Value, term: Term, *, per_sample: bool = False) -> None:
+        """Add a penalty for a value to the loss; see :class:`Penalty`."""
+        self._penalties[value.name] = Penalty(value.name, term, per_sample)
+
+    def constrain(self, parameter: Value, term: Term) -> None:
+        """Apply a constraint to a parameter after each update."""
+        self._constraints[parameter.name] = term
+
+    def set_mask(self, value: Value, mask: Value) -> None:
+        """Say which steps of a sequence (batch, steps, ...) count: ``mask`` (batch, steps) of booleans."""
+        self._masks[value.name] = mask
+
+    def mask(self, value: Value) -> Value | None:
+        """The mask of a value, None if all of it counts."""
+        return self._masks.get(value.name)
+
+    def terms(self) -> Terms:
+        """What layers asked of training so far."""
+
+        def current(name: str) -> str:
+            return self._renamed[name].name if name in self._renamed else name
+
+        penalties = tuple(replace(p, value=current(p.value)) for p in self._penalties.values())
+        outputs = {o.name for o in self.graph.output}
+        masks = {current(name): current(mask.name) for name, mask in self._masks.items()}
+        return Terms(penalties, dict(self._constraints), {n: m for n, m in masks.items() if n in outputs})
 
     # -- nodes -------------------------------------------------------------------------------------
 

@@ -111,7 +111,10 @@ INITIALIZERS: dict[str, type[Initializer]] = {
 }
 
 
-def get(initializer: str | type[Initializer] | Initializer) -> Initializer:
+InitializerLike = str | type[Initializer] | Initializer
+
+
+def get(initializer: InitializerLike) -> Initializer:
     """An initializer from its Keras name, its class or itself.
 
     >>> get("he_normal")

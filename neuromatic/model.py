@@ -16,7 +16,7 @@ from neuromatic import compose, files, losses, metrics, optimizers, recipe, weig
 from neuromatic.data import fit_to_fields, input_fields, target_fields
 from neuromatic.errors import DataError, RecipeError, UnknownNameError
 from neuromatic.functional import assemble
-from neuromatic.graph import DEFAULT_OPSET
+from neuromatic.graph import DEFAULT_OPSET, Terms
 from neuromatic.inference import Session, batches
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.losses import LossLike
@@ -30,6 +30,7 @@ from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
 from neuromatic.training.loop import LearningRate, Tally
 from neuromatic.training.progress import Verbose
+from neuromatic.validation import validate
 
 Array = NDArray[Any]
 Data = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
@@ -63,20 +64,28 @@ class Model:
         seed: int = 0,
         opset: int = DEFAULT_OPSET,
     ) -> None:
-        self._begin(assemble(_listed(inputs), _listed(outputs), seed=seed, opset=opset))
+        self._begin(*assemble(_listed(inputs), _listed(outputs), seed=seed, opset=opset))
 
     @classmethod
-    def from_proto(cls, proto: ModelProto, *, file_bytes: bytes | None = None) -> Model:
-        """A model from ONNX; ``file_bytes`` are kept for saving as long as nothing changes."""
+    def from_proto(
+        cls, proto: ModelProto, terms: Terms | None = None, *, file_bytes: bytes | None = None
+    ) -> Model:
+        """A model from ONNX.
+
+        Args:
+            proto: the ONNX model.
+            terms: what its layers ask of training; None for what its recipe has.
+            file_bytes: the file it comes from, kept for saving as long as nothing changes.
+        """
         model = cls.__new__(cls)
-        model._begin(proto)
+        model._begin(proto, terms)
         model._file_bytes = file_bytes
         return model
 
-    def _begin(self, proto: ModelProto) -> None:
+    def _begin(self, proto: ModelProto, terms: Terms | None) -> None:
         self._proto = proto
         self._file_bytes: bytes | None = None
-        self._parts: Parts | None = None
+        self._parts = None if terms is None else Parts(terms=terms)
 
     # -- what it is --------------------------------------------------------------------------------
 
@@ -92,7 +101,7 @@ class Model:
         Raises:
             RecipeError: the file's ``training_info`` is not valid.
         """
-        return recipe.validate(self._proto)
+        return validate(self._proto)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -351,7 +360,7 @@ class Model:
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the inference graph alone, without recipe and optimizer state; for release."""
-        weights.save_proto(recipe.strip(self._proto), path)
+        weights.save_proto(recipe.release(self._proto), path)
 
 
 def _listed(tensors: SymbolicTensor | Sequence[SymbolicTensor]) -> list[SymbolicTensor]:

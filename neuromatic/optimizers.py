@@ -21,14 +21,8 @@ from onnx import FunctionProto, TensorProto, helper
 from neuromatic import operators as op
 from neuromatic._lookup import from_name
 from neuromatic.errors import RecipeError
-from neuromatic.graph import (
-    DEFAULT_OPSET,
-    NEUROMATIC_DOMAIN,
-    TRAINING_DOMAIN,
-    GraphBuilder,
-    Value,
-    dtype_name,
-)
+from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, GraphBuilder
+from neuromatic.values import Value, dtype_name
 
 _SQUARES = """
         rho = Constant<value_float: float = @rho>()

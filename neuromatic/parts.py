@@ -16,7 +16,9 @@ from neuromatic.compose import (
     RecordedOptimizer,
     compose,
     frozen_names,
+    recorded_terms,
 )
+from neuromatic.graph import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe import Recipe
 
@@ -26,6 +28,7 @@ class Parts:
     """Loss, optimizer and metrics, None where not chosen, and the names that are not trained.
 
     Attributes:
+        terms: penalties and constraints, from the layers or recorded.
         recorded: the recipe of the file that these parts come from; its optimizer is read only if it stays.
     """
 
@@ -33,6 +36,7 @@ class Parts:
     optimizer: Optimizer | None = None
     measures: Measures | None = None
     frozen: frozenset[str] = frozenset()
+    terms: Terms = NO_TERMS
     recorded: Recipe | None = None
 
     @classmethod
@@ -44,6 +48,7 @@ class Parts:
             objective=RecordedObjective(model, recipe),
             measures=RecordedMeasures(model, recipe),
             frozen=frozen_names(model, recipe),
+            terms=recorded_terms(model),
             recorded=recipe,
         )
 
@@ -65,4 +70,5 @@ class Parts:
         if parts.objective is None or parts.optimizer is None:
             return recipes.strip(model), parts
         measures = parts.measures or Metrics({})
-        return compose(model, parts.objective, parts.optimizer, measures, parts.frozen), parts
+        recipe = compose(model, parts.objective, parts.optimizer, measures, parts.frozen, parts.terms)
+        return recipe, parts

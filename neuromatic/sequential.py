@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
@@ -13,32 +12,16 @@ import onnx
 from numpy.typing import DTypeLike
 from onnx import ModelProto
 
-from neuromatic import layers as nm_layers
-from neuromatic.functional import Input, assemble
-from neuromatic.graph import DEFAULT_OPSET, Dim
-from neuromatic.layers.base import Layer, SymbolicTensor, snake_case
+from neuromatic._fluent import FluentLayers
+from neuromatic.errors import ShapeError
+from neuromatic.functional import Assembled, Input, assemble
+from neuromatic.graph import DEFAULT_OPSET
+from neuromatic.layers.base import Layer, SymbolicTensor
 from neuromatic.model import Model
+from neuromatic.values import Dim
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def fluent(layer: Callable[P, Layer]) -> Callable[Concatenate[Sequential, P], Sequential]:
-    """The method that appends a layer of this class; its arguments and docstring are those of the class."""
-
-    def method(self: Sequential, /, *args: P.args, **kwargs: P.kwargs) -> Sequential:
-        return self.append(layer(*args, **kwargs))
-
-    signature = inspect.signature(layer)
-    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    parameters = [this, *signature.parameters.values()]
-    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=parameters, return_annotation="Sequential"
-    )
-    method.__doc__ = layer.__doc__
-    method.__name__ = snake_case(layer.__name__)
-    method.__qualname__ = f"Sequential.{method.__name__}"
-    return method
 
 
 def delegated(method: Callable[Concatenate[Model, P], R]) -> Callable[Concatenate[Sequential, P], R]:
@@ -52,7 +35,7 @@ def delegated(method: Callable[Concatenate[Model, P], R]) -> Callable[Concatenat
 
 
 @dataclass(frozen=True)
-class Sequential:
+class Sequential(FluentLayers):
     """A chain of layers. Immutable: each call returns a new one, so that a prefix can be used twice.
 
     Each layer class of ``neuromatic.layers`` that takes one input has its method here, named after it:
@@ -101,7 +84,7 @@ class Sequential:
         tensor = Input(self.input_shape, self.dtype)
         self._set(input_shape=tuple(self.input_shape), layers=tuple(self.layers), input=tensor)
         for layer in self.layers:
-            tensor = layer(tensor)
+            tensor = _only_result(layer, tensor)
         self._set(output=tensor)
 
     def _set(self, **fields: object) -> None:
@@ -115,7 +98,7 @@ class Sequential:
             ShapeError: the layer cannot take what the last one gives; the message has the layer's name.
         """
         longer = copy.copy(self)  # and not dataclasses.replace, which would call every layer again
-        longer._set(layers=(*self.layers, layer), output=layer(self.output))
+        longer._set(layers=(*self.layers, layer), output=_only_result(layer, self.output))
         return longer
 
     def onnx(self) -> ModelProto:
@@ -124,28 +107,12 @@ class Sequential:
         Raises:
             ModelError: two layers have one name, or the graph is not valid ONNX.
         """
-        model = assemble([self.input], [self.output], seed=self.seed, opset=self.opset)
-        model.graph.name = self.name
-        return model
+        return self._assembled().proto
 
-    # -- layers, one line for each class of neuromatic.layers that takes one input -------------------
-
-    activation = fluent(nm_layers.Activation)
-    average_pooling2d = fluent(nm_layers.AveragePooling2D)
-    batch_normalization = fluent(nm_layers.BatchNormalization)
-    conv2d = fluent(nm_layers.Conv2D)
-    dense = fluent(nm_layers.Dense)
-    dropout = fluent(nm_layers.Dropout)
-    elu = fluent(nm_layers.ELU)
-    flatten = fluent(nm_layers.Flatten)
-    global_average_pooling2d = fluent(nm_layers.GlobalAveragePooling2D)
-    global_max_pooling2d = fluent(nm_layers.GlobalMaxPooling2D)
-    leaky_relu = fluent(nm_layers.LeakyReLU)
-    max_pooling2d = fluent(nm_layers.MaxPooling2D)
-    prelu = fluent(nm_layers.PReLU)
-    relu = fluent(nm_layers.ReLU)
-    reshape = fluent(nm_layers.Reshape)
-    softmax = fluent(nm_layers.Softmax)
+    def _assembled(self) -> Assembled:
+        made = assemble([self.input], [self.output], seed=self.seed, opset=self.opset)
+        made.proto.graph.name = self.name
+        return made
 
     # -- the model: build() and what it delegates to Model ------------------------------------------
 
@@ -154,7 +121,7 @@ class Sequential:
 
         The methods below are those of that model, called on a new one each time.
         """
-        return Model.from_proto(self.onnx())
+        return Model.from_proto(*self._assembled())
 
     loss = delegated(Model.loss)
     optimizer = delegated(Model.optimizer)
@@ -166,3 +133,18 @@ class Sequential:
     summary = delegated(Model.summary)
     save = delegated(Model.save)
     export = delegated(Model.export)
+
+
+def _only_result(layer: Layer, tensor: SymbolicTensor) -> SymbolicTensor:
+    """The result of a layer in a chain.
+
+    Raises:
+        ShapeError: there are several.
+    """
+    first, *others = layer.results(tensor)
+    if others:
+        raise ShapeError(
+            f"{type(layer).__name__} returns {1 + len(others)} values, a chain passes one on; "
+            f"use Input, the layer and Model(inputs, outputs) instead"
+        )
+    return first

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuromatic.graph import Shape, shape_text
 from neuromatic.recipe import Recipe, strip, value_types
+from neuromatic.values import Shape, shape_text
 
 
 @dataclass(frozen=True)

@@ -215,12 +215,17 @@ class Graph:
             self.cells[name] = self.new(array.shape, array.dtype, cell=True)
         return self.cells[name]
 
-    def mask(self, like: Tensor, rate: float) -> Tensor:
-        """Dropout's factors for the rows of ``like``: 0, or 1 / (1 - rate)."""
-        factors = self.new((None, *like.static), np.float32)
-        key = len(self.noise)
-        self.noise.append({"register": factors.register, "shape": like.static, "rate": rate, "key": key})
-        return factors
+    def noise_like(self, like: Tensor, kind: str, **arguments: float) -> Tensor:
+        """Random numbers, drawn anew in each step, with the shape of ``like`` and its batch in front.
+
+        Args:
+            kind: ``"mask"``: 0 with probability ``rate``, else 1 / (1 - rate); ``"uniform"`` from ``low`` to
+                ``high``; ``"normal"`` of ``mean`` and ``scale``.
+        """
+        drawn = self.new((None, *like.static), np.float32)
+        entry = {"register": drawn.register, "shape": like.static, "kind": kind, "key": len(self.noise)}
+        self.noise.append(entry | arguments)
+        return drawn
 
 
 def described(graph: Graph, **more: Any) -> dict[str, Any]:

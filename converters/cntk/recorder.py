@@ -94,7 +94,7 @@ class Recorder:
             self._native = native(model, self.cells, model.training_info[0].algorithm.node)
             imported = frozenset(node.output[0] for node in model.graph.node if node.output)
             graphs = {kind: _without(graph, imported) for kind, graph in graphs.items()}
-        self._plans = {kind: plan(graph, ops) for kind, graph in graphs.items()}
+        self._plans = {kind: plan(graph, ops, training=kind == "train") for kind, graph in graphs.items()}
 
     def _choose_cells(self) -> dict[str, Array]:
         recipe, found = self.recipe, {}

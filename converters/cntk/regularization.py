@@ -6,6 +6,7 @@ import numpy as np
 
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk.graph import Value
+from neuromatic.converters.cntk.noise import noise_like
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
@@ -53,10 +54,6 @@ def _dropout(
     if rate >= 1:
         raise ck.CannotRecordError(f"a ratio of {rate}")
     x = ck.tensor(data, scope.context.graph)
-    if x.batch is None:
-        raise ck.CannotRecordError("dropping out of what is the same for all rows")
-    factors = x.graph.mask(x, rate)
-    order = [*range(1, x.batch + 1), 0, *range(x.batch + 1, x.rank)]
-    factors = ck.transpose(factors, order)
+    factors = noise_like(x, "mask", rate=rate)
     y = ck.with_dtype(ck.multiply(x, factors), x.dtype)
     return (y, ck.binary("greater", factors, ck.number(0.0), mask_type)) if scope.wants(1) else y

@@ -22,6 +22,7 @@ from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFea
 from neuromatic.graph import ir_version_for
 from neuromatic.inference import Session
 from neuromatic.recipe import Recipe
+from neuromatic.validation import validate
 
 
 def convert(
@@ -229,7 +230,7 @@ def _compatible(before: onnx.defs.OpSchema, after: onnx.defs.OpSchema) -> bool:
 def _check(model: ModelProto) -> None:
     check: list[Callable[[], object]] = [
         lambda: onnx.checker.check_model(model),
-        lambda: recipes.validate(model),
+        lambda: validate(model),
     ]
     for one in check:
         try:

@@ -20,8 +20,9 @@ from neuromatic.converters.formats.onnx_file import default_opset
 from neuromatic.converters.lowering import resolve_attributes
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.errors import ModelError
-from neuromatic.graph import Dim, GraphBuilder, Shape, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.recipe import upstream
+from neuromatic.values import Dim, Shape, Value
 
 Array = NDArray[Any]
 

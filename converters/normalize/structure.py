@@ -11,7 +11,8 @@ from onnx import ModelProto
 from neuromatic import recipe as recipes
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, rewrite
 from neuromatic.errors import UnsupportedFeatureError
-from neuromatic.graph import BATCH, Value, shape_text
+from neuromatic.graph import BATCH
+from neuromatic.values import Value, shape_text
 
 EXPANDED = (
     "Celu",

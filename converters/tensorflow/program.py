@@ -65,7 +65,7 @@ class TensorFlowProgram:
         self.recipe = found
         self._seed = seed
         whole = recipes.combined(model)
-        self._step_plan = plan(whole, ops)
+        self._step_plan = plan(whole, ops, training=True)
         self._evaluation_plan = plan(recipes.evaluation_part(model, found), ops)
         self._output_plan = plan(model, ops)
         self._output_names = [output.name for output in model.graph.output]

@@ -60,5 +60,5 @@ def _dropout(scope: Scope, data: Tensor, ratio: Tensor, active: bool, seed: int 
 def _seed(scope: Scope, seed: int | None) -> Tensor:
     """The run's own seed in training; outside, the node's if it has one."""
     if scope.context.training or seed is None:
-        return scope.context.random_seed(scope.outputs[0])
+        return scope.context.random_seed(scope.within + scope.outputs[0])
     return tf.constant([seed & 0x7FFFFFFF, zlib.crc32(scope.outputs[0].encode())], tf.int64)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from neuromatic.errors import DataError
-from neuromatic.graph import Shape, Value, shape_text
 from neuromatic.recipe import Recipe, data_inputs
+from neuromatic.values import Shape, Value, shape_text
 
 Array = NDArray[Any]
 

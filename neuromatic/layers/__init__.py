@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from neuromatic.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from neuromatic.layers.base import Layer
-from neuromatic.layers.convolution import Conv2D
-from neuromatic.layers.core import Dense
-from neuromatic.layers.merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from neuromatic.layers.normalization import BatchNormalization
-from neuromatic.layers.pooling import (
-    AveragePooling2D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling2D,
-    MaxPooling2D,
+from neuromatic.layers import (
+    activation,
+    convolution,
+    core,
+    merging,
+    normalization,
+    pooling,
+    regularization,
+    reshaping,
 )
-from neuromatic.layers.regularization import Dropout
-from neuromatic.layers.reshaping import Flatten, Reshape
+from neuromatic.layers.activation import *
+from neuromatic.layers.base import Layer
+from neuromatic.layers.convolution import *
+from neuromatic.layers.core import *
+from neuromatic.layers.merging import *
+from neuromatic.layers.normalization import *
+from neuromatic.layers.pooling import *
+from neuromatic.layers.regularization import *
+from neuromatic.layers.reshaping import *
 
-__all__ = [
-    "Activation",
-    "Add",
-    "Average",
-    "AveragePooling2D",
-    "BatchNormalization",
-    "Concatenate",
-    "Conv2D",
-    "Dense",
-    "Dropout",
-    "ELU",
-    "Flatten",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling2D",
-    "Layer",
-    "LeakyReLU",
-    "MaxPooling2D",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "PReLU",
-    "ReLU",
-    "Reshape",
-    "Softmax",
-    "Subtract",
-]
+__all__ = ["Layer"]
+__all__ += activation.__all__
+__all__ += convolution.__all__
+__all__ += core.__all__
+__all__ += merging.__all__
+__all__ += normalization.__all__
+__all__ += pooling.__all__
+__all__ += regularization.__all__
+__all__ += reshaping.__all__

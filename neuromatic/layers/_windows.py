@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import Dim, GraphBuilder, Shape, Value, shape_text
+from neuromatic.graph import GraphBuilder
+from neuromatic.values import Dim, Shape, Value, shape_text
 
 Pair = int | Sequence[int]
 

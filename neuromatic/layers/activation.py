@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from neuromatic import initializers
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder, Value, shape_text
+from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value, shape_text
+
+__all__ = ["Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
 Emit = Callable[[GraphBuilder, Value], Value]
 ActivationLike = str | Emit | Layer | None
@@ -25,7 +28,8 @@ def activate(g: GraphBuilder, x: Value, activation: ActivationLike) -> Value:
     if activation is None:
         return x
     if isinstance(activation, Layer):
-        return activation.emit(g, x)
+        result = activation.emit(g, x)
+        return result[0] if isinstance(result, tuple) else result
     if callable(activation):
         return activation(g, x)
     if activation not in ACTIVATIONS:

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from onnx import TensorProto
+
+from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError
-from neuromatic.graph import DEFAULT_OPSET, GraphBuilder, OpsetTooLowError, Shape, Value, shape_text
+from neuromatic.graph import DEFAULT_OPSET, GraphBuilder, OpsetTooLowError
+from neuromatic.values import Shape, Value, shape_text
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A layer called once.
+
+    Attributes:
+        layer: the layer.
+        inputs: the tensors that it is called on, those given by keyword last.
+        keywords: the keywords of the latter.
+        options: other keyword arguments, for instance ``use_causal_mask=True``.
+    """
+
+    layer: Layer
+    inputs: tuple[SymbolicTensor, ...]
+    keywords: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def emit(self, g: GraphBuilder, values: Sequence[Value]) -> tuple[Value, ...]:
+        """Write the layer for these values of its inputs; masks pass through layers that keep them."""
+        plain = len(values) - len(self.keywords)
+        named = dict(zip(self.keywords, values[plain:], strict=True))
+        result = self.layer.emit(g, *values[:plain], **named, **self.options)
+        results = result if isinstance(result, tuple) else (result,)
+        mask = next((m for m in map(g.mask, values) if m is not None), None)
+        if self.layer.keeps_mask and mask is not None:
+            for value in results:
+                if g.mask(value) is None:
+                    g.set_mask(value, mask)
+        return results
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +54,28 @@ class SymbolicTensor:
     Attributes:
         dtype: element type, as in ``onnx.TensorProto``.
         shape: dimensions; the first is the symbolic batch.
-        layer: the layer that computes it, None for an input.
-        inputs: what that layer is called on.
+        call: the call of a layer that computes it, None for an input.
+        index: which result of that call it is.
         name: the name of an input; None for the result of a layer.
+        masked: whether a mask says which of its steps count.
     """
 
     dtype: int
     shape: Shape | None
-    layer: Layer | None = None
-    inputs: tuple[SymbolicTensor, ...] = ()
+    call: Call | None = None
+    index: int = 0
     name: str | None = None
+    masked: bool = False
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that computes it, None for an input."""
+        return None if self.call is None else self.call.layer
+
+    @property
+    def inputs(self) -> tuple[SymbolicTensor, ...]:
+        """What that layer is called on."""
+        return () if self.call is None else self.call.inputs
 
     def __repr__(self) -> str:
         source = f"input {self.name!r}" if self.layer is None else type(self.layer).__name__
@@ -46,24 +91,41 @@ class Layer(ABC):
     Args:
         name: prefix of the names of its parameters and nodes; by default the class name in snake case,
             numbered from the second one on (``dense``, ``dense_1``, ...).
+
+    Attributes:
+        keeps_mask: whether the mask of an input, if it has one, is that of the result too.
+        merges: whether it needs several inputs, so that a chain cannot have it.
     """
+
+    keeps_mask: ClassVar[bool] = False
+    merges: ClassVar[bool] = False
 
     name: str | None = field(default=None, kw_only=True)
 
     @abstractmethod
-    def emit(self, g: GraphBuilder, *args: Any, **kwargs: Any) -> Value:
+    def emit(self, g: GraphBuilder, *args: Any, **kwargs: Any) -> Value | tuple[Value, ...]:
         """Add this layer to a graph. Subclasses take one ``Value`` for each input: ``emit(g, x)``.
 
         Raises:
             ShapeError: the layer cannot take inputs of these shapes.
         """
 
-    def __call__(self, *inputs: SymbolicTensor | Sequence[SymbolicTensor]) -> SymbolicTensor:
-        """Apply the layer to symbolic tensors, given one by one or as a list.
+    def __call__(self, *inputs: SymbolicTensor | Sequence[SymbolicTensor], **options: Any) -> SymbolicTensor:
+        """Apply the layer to symbolic tensors, given one by one, as a list, or by keyword.
+
+        Returns:
+            The result. A layer with several results, which says so, returns a tuple of them.
 
         Raises:
             ShapeError: the layer cannot take inputs of these shapes.
         """
+        results = self.results(*inputs, **options)
+        return results[0] if len(results) == 1 else results  # type: ignore[return-value]
+
+    def results(
+        self, *inputs: SymbolicTensor | Sequence[SymbolicTensor], **options: Any
+    ) -> tuple[SymbolicTensor, ...]:
+        """What :meth:`__call__` returns, as a tuple even of one."""
         tensors = tuple(_flat(inputs))
         if not all(isinstance(t, SymbolicTensor) for t in tensors):
             found = ", ".join(sorted({type(t).__name__ for t in tensors}))
@@ -71,8 +133,14 @@ class Layer(ABC):
                 f"{type(self).__name__} takes what Input() or other layers return, got {found}; "
                 f"for numbers use model.predict"
             )
-        value = _infer(self, tensors)
-        return SymbolicTensor(value.dtype, value.shape, self, tensors)
+        named = {key: value for key, value in options.items() if isinstance(value, SymbolicTensor)}
+        others = {key: value for key, value in options.items() if key not in named}
+        call = Call(self, (*tensors, *named.values()), tuple(named), others)
+        types = _infer(call)
+        return tuple(
+            SymbolicTensor(value.dtype, value.shape, call, i, masked=masked)
+            for i, (value, masked) in enumerate(types)
+        )
 
 
 def _flat(inputs: Sequence[Any]) -> Iterator[Any]:
@@ -83,23 +151,29 @@ def _flat(inputs: Sequence[Any]) -> Iterator[Any]:
             yield item
 
 
-def _infer(layer: Layer, inputs: Sequence[SymbolicTensor]) -> Value:
-    """The type of a layer's result, from writing it into a graph that is thrown away."""
+def _infer(call: Call) -> list[tuple[Value, bool]]:
+    """The types of a call's results and whether they have masks, from a graph that is thrown away."""
+    layer, inputs = call.layer, call.inputs
     names = layer_names([*layer_order(inputs), layer])
     name = names[layer]
 
-    def emit(opset: int) -> Value:
+    def emit(opset: int) -> list[tuple[Value, bool]]:
         g = GraphBuilder(opset=opset, dry=True)
         sources = zip(_sources(inputs, names), inputs, strict=True)
         values = [g.input(source, t.dtype, t.shape or ()) for source, t in sources]
+        for value, tensor in zip(values, inputs, strict=True):
+            if tensor.masked:
+                mask = g.input(f"{value.name}/mask", TensorProto.BOOL, (tensor.shape or ())[:2])
+                g.set_mask(value, mask)
         with g.layer(name):
             try:
-                return layer.emit(g, *values)
+                results = call.emit(g, values)
             except TypeError as error:
                 if "positional argument" not in str(error):
                     raise
                 message = f"{name}: {type(layer).__name__} cannot be called on {len(inputs)} inputs"
                 raise ShapeError(message) from error
+        return [(value, g.mask(value) is not None) for value in results]
 
     return at_lowest_opset(emit)
 
@@ -166,13 +240,3 @@ def layer_names(layers: Sequence[Layer]) -> dict[Layer, str]:
             taken.add(name)
         names[layer] = name
     return names
-
-
-def snake_case(name: str) -> str:
-    """A class name as Keras spells its layers: ``MaxPooling2D`` becomes ``max_pooling2d``.
-
-    ReLU is one word here, unlike Keras' ``re_lu``: ``LeakyReLU`` becomes ``leaky_relu``.
-    """
-    name = re.sub("P?ReLU", lambda match: match[0].capitalize(), name)
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from neuromatic import initializers
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Value, shape_text
+from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer
 from neuromatic.layers._windows import Pair, Window, check_padding, image_shape, pair
 from neuromatic.layers.activation import ActivationLike, activate
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value, shape_text
+
+__all__ = ["Conv2D"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic import initializers
+from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Value, shape_text
-from neuromatic.initializers import Initializer
+from neuromatic.graph import GraphBuilder
+from neuromatic.initializers import InitializerLike
+from neuromatic.layers._parameters import parameter, penalize_activity
 from neuromatic.layers.activation import ActivationLike, activate
 from neuromatic.layers.base import Layer
+from neuromatic.regularizers import RegularizerLike
+from neuromatic.values import Value, shape_text
+
+__all__ = ["Dense"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,11 @@ class Dense(Layer):
         use_bias: whether to add a bias.
         kernel_initializer: first values of the kernel.
         bias_initializer: first values of the bias.
+        kernel_regularizer: a penalty for the kernel in the loss.
+        bias_regularizer: likewise for the bias.
+        activity_regularizer: likewise for the output, divided by the batch size.
+        kernel_constraint: what holds for the kernel after each update.
+        bias_constraint: likewise for the bias.
 
     Raises:
         ShapeError: the input has no features axis, or its size is unknown.
@@ -38,8 +48,13 @@ class Dense(Layer):
     units: int
     activation: ActivationLike = None
     use_bias: bool = True
-    kernel_initializer: str | Initializer = "glorot_uniform"
-    bias_initializer: str | Initializer = "zeros"
+    kernel_initializer: InitializerLike = "glorot_uniform"
+    bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike = None
+    bias_regularizer: RegularizerLike = None
+    activity_regularizer: RegularizerLike = None
+    kernel_constraint: ConstraintLike = None
+    bias_constraint: ConstraintLike = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.units, int) or self.units < 1:
@@ -54,15 +69,30 @@ class Dense(Layer):
                     f"{g.scope}: Dense takes (batch, ..., features) with known features, "
                     f"got {shape_text(x.shape)} from {x.name!r}; put a flatten() before it"
                 )
-        kernel_init = initializers.get(self.kernel_initializer).for_fans(features, self.units)
-        kernel = g.param("kernel", kernel_init, (features, self.units), x.dtype)
+        kernel = parameter(
+            g,
+            "kernel",
+            (features, self.units),
+            initializer=self.kernel_initializer,
+            fans=(features, self.units),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            dtype=x.dtype,
+        )
         bias = None
         if self.use_bias:
-            bias_init = initializers.get(self.bias_initializer).for_fans(self.units, self.units)
-            bias = g.param("bias", bias_init, (self.units,), x.dtype)
+            bias = parameter(
+                g,
+                "bias",
+                (self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                dtype=x.dtype,
+            )
         if x.rank == 2:
             y = g.add("Gemm", x, kernel, bias) if bias else g.add("Gemm", x, kernel)
         else:
             y = g.add("MatMul", x, kernel)
             y = g.add("Add", y, bias) if bias else y
-        return activate(g, y, self.activation)
+        return penalize_activity(g, activate(g, y, self.activation), self.activity_regularizer)

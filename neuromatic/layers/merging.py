@@ -6,8 +6,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Value, shape_text
+from neuromatic.graph import GraphBuilder
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value, shape_text
+
+__all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
 
 
 def _check_count(g: GraphBuilder, layer: Layer, xs: tuple[Value, ...]) -> None:
@@ -25,6 +28,8 @@ def _shapes_text(xs: tuple[Value, ...]) -> str:
 @dataclass(frozen=True, eq=False)
 class _Elementwise(Layer):
     """Merges inputs element by element; subclasses say how."""
+
+    merges = True
 
     def emit(self, g: GraphBuilder, *xs: Value) -> Value:
         _check_count(g, self, xs)
@@ -186,6 +191,8 @@ class Concatenate(Layer):
     >>> nm.layers.Concatenate(axis=1)([nm.Input((3, 8, 8)), nm.Input((5, 8, 8))]).shape
     ('batch', 8, 8, 8)
     """
+
+    merges = True
 
     axis: int = -1
 

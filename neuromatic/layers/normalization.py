@@ -8,9 +8,12 @@ import numpy as np
 
 from neuromatic import initializers
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Value, shape_text
+from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value, shape_text
+
+__all__ = ["BatchNormalization"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neuromatic.graph import GraphBuilder, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.layers._windows import Pair, Window, check_padding, image_shape, pair
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value
+
+__all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value
+
+__all__ = ["Dropout"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Value, shape_text
+from neuromatic.graph import GraphBuilder
 from neuromatic.layers.base import Layer
+from neuromatic.values import Value, shape_text
+
+__all__ = ["Flatten", "Reshape"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
     **dict.fromkeys(["IsNaN", "IsInf"], "gives a truth"),
     **dict.fromkeys(["ArgMax", "ArgMin", "Shape", "Size"], "gives integers"),
     **dict.fromkeys(["Constant", "ConstantOfShape", "EyeLike", "Range"], "has no float input to learn"),
+    **dict.fromkeys(["Bernoulli", "RandomNormalLike", "RandomUniformLike"], "draws, whatever its input is"),
     **dict.fromkeys(["Mod"], "TensorFlow has no gradient of a truncated remainder"),
     **dict.fromkeys(["Gradient", "Adam", "Momentum", "Adagrad"], "is the end of a training step"),
 }

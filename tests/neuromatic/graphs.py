@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from neuromatic.converters.tensorflow.evaluate import run_model
-from neuromatic.graph import GraphBuilder, Shape, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.model import Model
+from neuromatic.values import Shape, Value
 
 Array = NDArray[Any]
 FLOAT, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from neuromatic.graph import BATCH, GraphBuilder, Value
+from neuromatic.graph import BATCH, GraphBuilder
+from neuromatic.values import Value
 
 FEATURES, UNITS, CLASSES = 3, 5, 4
 INITIAL_BOUND = 0.4

@@ -17,6 +17,7 @@ import neuromatic as nm
 from neuromatic import recipe
 from neuromatic.errors import RecipeError, UnknownNameError, UnsupportedOpError
 from neuromatic.model import Model
+from neuromatic.validation import validate
 from tests.neuromatic.graphs import INT64, linear, parsed
 
 Array = NDArray[Any]
@@ -37,7 +38,7 @@ def rows(count: int = 8) -> tuple[Array, Array]:
 def checked(model: Model) -> recipe.Recipe:
     """The recipe of a model that is valid in every respect."""
     onnx.checker.check_model(model.proto, full_check=True)
-    found = recipe.validate(model.proto)
+    found = validate(model.proto)
     assert found is not None
     return found
 
@@ -226,7 +227,7 @@ def test_initializers_that_are_inputs_too(optimizer: str, tmp_path: Path) -> Non
     onnx.checker.check_model(old)
     model = Model.from_proto(old).loss("mse").optimizer(optimizer).metrics("mae")
     assert model.input_names == ("x",)
-    assert recipe.validate(model.proto) is not None
+    assert validate(model.proto) is not None
     assert recipe.strip(model.proto) == old
     x, y = rows()
     twin = Model.from_proto(linear(opset=13)).loss("mse").optimizer(optimizer).metrics("mae")

@@ -8,16 +8,9 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.graph import (
-    GraphBuilder,
-    OpsetTooLowError,
-    Shape,
-    Value,
-    dtype_name,
-    ir_version_for,
-    shape_text,
-)
+from neuromatic.graph import GraphBuilder, OpsetTooLowError, ir_version_for
 from neuromatic.layers.base import at_lowest_opset
+from neuromatic.values import Shape, Value, dtype_name, shape_text
 
 FLOAT = TensorProto.FLOAT
 

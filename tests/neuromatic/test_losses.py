@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neuromatic import losses
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder, Shape, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -22,6 +22,7 @@ from neuromatic.losses import (
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
 )
+from neuromatic.values import Shape, Value
 from tests.neuromatic.graphs import DOUBLE, FLOAT, INT64, emitted, in_both, in_onnxruntime
 
 Array = NDArray[Any]

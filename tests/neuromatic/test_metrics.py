@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import neuromatic as nm
 from neuromatic import metrics
 from neuromatic.errors import RecipeError, ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder, Shape, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.metrics import (
     Accuracy,
     BinaryAccuracy,
@@ -22,6 +22,8 @@ from neuromatic.metrics import (
     Metric,
     SparseCategoricalAccuracy,
 )
+from neuromatic.metrics.base import mean
+from neuromatic.values import Shape, Value
 from tests.neuromatic.graphs import DOUBLE, FLOAT, INT64, emitted, in_both
 
 Array = NDArray[Any]
@@ -148,7 +150,7 @@ def test_accuracy_is_what_keras_makes_of_the_word(units: int, activation: str, l
 
 
 def test_nothing_counted_is_not_a_number() -> None:
-    assert np.isnan(metrics.mean(np.zeros(2)))
+    assert np.isnan(mean(np.zeros(2)))
 
 
 # -- names ---------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def test_a_metric_of_ones_own() -> None:
 
         def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
             above = g.add("Greater", y_pred, g.const(0.0, y_pred.dtype))
-            return nm.metrics.op.sum_and_count(g, above)
+            return op.sum_and_count(g, above)
 
     p = rng().normal(size=(sum(BATCHES), 2)).astype(np.float32)
     for found in result(Largest(), p, p):

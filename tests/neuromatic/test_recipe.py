@@ -15,6 +15,7 @@ from neuromatic.errors import RecipeError
 from neuromatic.graph import TRAINING_DOMAIN
 from neuromatic.model import Model
 from neuromatic.recipe import METADATA_KEY, Target
+from neuromatic.validation import validate
 from tests.neuromatic.graphs import linear, listing
 from tests.neuromatic.recipes import algorithm, binding, drop, trained_by_sgd
 
@@ -88,7 +89,7 @@ def test_training_info_of_a_small_model() -> None:
 
 
 def test_reading_gives_what_was_written() -> None:
-    found = recipe.validate(trained_by_sgd())
+    found = validate(trained_by_sgd())
     assert found is not None
     assert found == recipe.read(trained_by_sgd())
     assert found.trainable == ("w", "b")
@@ -99,7 +100,7 @@ def test_reading_gives_what_was_written() -> None:
 
 def test_no_training_info_is_no_recipe() -> None:
     assert recipe.read(linear()) is None
-    assert recipe.validate(linear()) is None
+    assert validate(linear()) is None
 
 
 def test_strip_gives_back_the_original() -> None:
@@ -144,7 +145,7 @@ def without_metadata() -> ModelProto:
 
 
 def test_a_recipe_without_metadata_is_read() -> None:
-    found = recipe.validate(without_metadata())
+    found = validate(without_metadata())
     assert found is not None
     assert found.targets == (Target("target"),)
     assert (found.metrics, found.learning_rate, found.step) == ((), None, None)

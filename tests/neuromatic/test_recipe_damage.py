@@ -14,6 +14,7 @@ from neuromatic import recipe
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.model import Model
 from neuromatic.recipe import METADATA_KEY
+from neuromatic.validation import validate
 from tests.neuromatic.graphs import INT64, linear
 from tests.neuromatic.recipes import algorithm, binding, drop, node, set_notes, trained_by_sgd
 
@@ -227,7 +228,7 @@ def test_damage_is_refused_by_name(kind: str) -> None:
     model = trained_by_sgd()
     damage(model)
     with pytest.raises(RecipeError, match="^" + re.escape(message)) as caught:
-        recipe.validate(model)
+        validate(model)
     assert "\n" not in str(caught.value)
     with pytest.raises(RecipeError):
         _ = Model.from_proto(model).recipe

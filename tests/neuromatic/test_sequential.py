@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from neuromatic import layers
+from neuromatic import generate, layers
+from neuromatic._fluent import FluentLayers
+from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder, Value
+from neuromatic.graph import GraphBuilder
 from neuromatic.layers import Dense, Layer
-from neuromatic.layers.base import snake_case
 from neuromatic.sequential import Sequential
+from neuromatic.values import Value
 
 CLASSES = [c for c in (getattr(layers, name) for name in layers.__all__) if c is not Layer]
-MERGING = [c for c in CLASSES if c.__module__.endswith("merging")]
+MERGING = [c for c in CLASSES if c.merges]
 UNARY = [c for c in CLASSES if c not in MERGING]
 
 CNN = (
@@ -156,7 +159,9 @@ def test_every_layer_of_one_input_has_its_method(layer: type[Layer]) -> None:
 def test_there_are_no_other_methods_of_layers() -> None:
     assert MERGING
     assert not [c for c in MERGING if hasattr(Sequential, snake_case(c.__name__))]
-    assert sorted(layers.__all__) == list(layers.__all__)
+    assert generate.source() == Path(inspect.getfile(FluentLayers)).read_text(encoding="utf-8"), (
+        "write it anew with: python -m neuromatic.generate"
+    )
 
 
 @pytest.mark.parametrize("layer", CLASSES, ids=lambda c: c.__name__)

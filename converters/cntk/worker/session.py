@@ -58,7 +58,7 @@ class Program:
             for name, variable in self.inputs.items()
         }
         for variable, entry in self.noise:
-            found[variable] = _mask(entry, len(rows), seed, step)
+            found[variable] = _noise(entry, len(rows), seed, step)
         return found
 
     def run(self, arguments: Any) -> Any:
@@ -206,8 +206,14 @@ def _array(value: Any, output: Any) -> Any:
     return np.asarray(value, np.float32).reshape((-1,) * bool(output.dynamic_axes) + output.shape)
 
 
-def _mask(entry: Any, count: Any, seed: Any, step: Any) -> Any:
-    """Dropout's factors, which depend on seed, node and step alone."""
+def _noise(entry: Any, count: Any, seed: Any, step: Any) -> Any:
+    """Random numbers, which depend on seed, node and step alone."""
     generator = np.random.Generator(np.random.Philox(key=[seed, entry["key"]], counter=[0, 0, 0, step]))
-    kept = generator.random((count, *entry["shape"]), np.float32) >= entry["rate"]
-    return kept * np.float32(1 / (1 - entry["rate"]))
+    shape = (count, *entry["shape"])
+    if entry["kind"] == "normal":
+        drawn = generator.standard_normal(shape, np.float32)
+        return drawn * np.float32(entry["scale"]) + np.float32(entry["mean"])
+    drawn = generator.random(shape, np.float32)
+    if entry["kind"] == "uniform":
+        return drawn * np.float32(entry["high"] - entry["low"]) + np.float32(entry["low"])
+    return (drawn >= entry["rate"]) * np.float32(1 / (1 - entry["rate"]))

@@ -11,10 +11,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import recipe as recipes
 from neuromatic.converters.formats import onnx_file
 from neuromatic.converters.formats.onnx_file import convert, default_opset, raise_opset
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError, VerificationError
+from neuromatic.validation import validate
 
 CNN = (
     nm.Sequential((1, 6, 6))
@@ -61,7 +61,7 @@ def test_a_recipe_goes_along(tmp_path: Path, optimizer: str, opset: int) -> None
     assert new.graph.initializer == old.graph.initializer
     assert new.metadata_props == old.metadata_props
     assert (new.graph.input, new.graph.output) == (old.graph.input, old.graph.output)
-    assert recipes.validate(new) == recipes.validate(old)
+    assert validate(new) == validate(old)
     before, after = old.training_info[0].algorithm, new.training_info[0].algorithm
     assert before.initializer == after.initializer
     assert (before.input, before.output) == (after.input, after.output)
@@ -97,7 +97,7 @@ def test_names_that_the_converter_makes_up_do_not_meet() -> None:
     algorithm.node.append(helper.make_node("ReduceMean", ["loss/Sub"], ["extra"], axes=[1], keepdims=1))
     algorithm.output.append(helper.make_tensor_value_info("extra", TensorProto.FLOAT, ["batch", 1]))
     newer = raise_opset(trainable, 18)
-    assert recipes.validate(newer) == recipes.validate(trainable)
+    assert validate(newer) == validate(trainable)
     names = [o for g in (newer.graph, newer.training_info[0].algorithm) for n in g.node for o in n.output]
     names += [t.name for g in (newer.graph, newer.training_info[0].algorithm) for t in g.initializer]
     assert len(names) == len(set(names))

@@ -19,7 +19,7 @@ from tests.neuromatic.layers.keras_twin import check, run
 def assert_merges(layer: Layer, twin: Any, shapes: Sequence[tuple[int, ...]]) -> None:
     inputs = [Input(shape) for shape in shapes]
     output = layer(inputs)
-    model = assemble(inputs, [output])
+    model = assemble(inputs, [output]).proto
     check(model)
     rng = np.random.default_rng(0)
     for batch in (1, 3):

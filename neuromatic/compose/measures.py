@@ -1,0 +1,73 @@
+"""What is reported besides the loss, as nodes: metrics of outputs, or recorded ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from neuromatic.compose.objective import LOSS
+from neuromatic.compose.recorded import copy_part
+from neuromatic.errors import RecipeError
+from neuromatic.graph import GraphBuilder
+from neuromatic.metrics import Metric
+from neuromatic.recipe import MetricSums, Recipe, Target
+from neuromatic.values import Value
+
+
+class Measures(ABC):
+    """What is reported besides the loss."""
+
+    @abstractmethod
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+    ) -> tuple[MetricSums, ...]:
+        """Add nodes for the sums of each metric."""
+
+
+@dataclass(frozen=True)
+class Metrics(Measures):
+    """Metrics for some outputs, by output name."""
+
+    metrics: Mapping[str, Sequence[Metric]]
+
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+    ) -> tuple[MetricSums, ...]:
+        truths = {t.output: g.value(t.name) for t in targets}
+        emitted: list[MetricSums] = []
+        for output, metrics in self.metrics.items():
+            if output not in truths:
+                raise RecipeError(f"output {output!r} has metrics but no loss, so it has no target")
+            for metric in metrics:
+                name = metric.name if len(truths) == 1 else f"{output}_{metric.name}"
+                name = _unused(name, {m.name for m in emitted} | {LOSS})
+                with g.layer(f"metric/{name}"):
+                    sums = metric.emit(g, truths[output], outputs[output])
+                emitted.append(MetricSums(name, sums.name, metric.result))
+        return tuple(emitted)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """``name``, with a number where it is taken."""
+    unique, count = name, 0
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    return unique
+
+
+@dataclass(frozen=True)
+class RecordedMeasures(Measures):
+    """The metrics of a recipe that a file came with."""
+
+    model: ModelProto
+    recipe: Recipe
+
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+    ) -> tuple[MetricSums, ...]:
+        copy_part(g, self.model, [m.sums for m in self.recipe.metrics], [t.name for t in self.recipe.targets])
+        return self.recipe.metrics

@@ -1,0 +1,129 @@
+"""A recipe from its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from onnx import ModelProto, helper
+
+from neuromatic import recipe as recipes
+from neuromatic.compose.measures import Measures
+from neuromatic.compose.objective import LOSS, Objective
+from neuromatic.compose.statistics import (
+    is_batch_normalization,
+    layer_states,
+    running_statistics,
+    state_inputs,
+)
+from neuromatic.compose.terms import constrained, with_penalties
+from neuromatic.compose.trainable import trainable_names
+from neuromatic.compose.update import optimize
+from neuromatic.errors import RecipeError
+from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, NO_TERMS, TRAINING_DOMAIN, GraphBuilder, Terms
+from neuromatic.optimizers import Optimizer
+from neuromatic.recipe import METADATA_KEY, Recipe
+
+LEARNING_RATE = "learning_rate"
+STEP = "step"
+LOWEST_OPSET = 9
+"""Constants of integer types exist from opset 9 on."""
+
+
+def compose(
+    model: ModelProto,
+    objective: Objective,
+    optimizer: Optimizer,
+    measures: Measures,
+    frozen: Collection[str] = (),
+    terms: Terms = NO_TERMS,
+) -> ModelProto:
+    """A copy of ``model`` with a recipe made of these parts, in place of any it had.
+
+    Args:
+        terms: penalties and constraints that layers ask for.
+        frozen: names of initializers that are not trained; BatchNormalization with frozen running
+            statistics keeps its inference meaning while training.
+
+    Raises:
+        RecipeError: no parameter is left to train, or the parts do not fit the model.
+    """
+    result = recipes.strip(model)
+    g = algorithm_builder(result)
+    outputs = {o.name: g.value(o.name) for o in result.graph.output}
+    loss, targets = objective.emit(g, outputs)
+    if not objective.complete:
+        loss = with_penalties(g, loss, terms, frozen)
+        loss = g.add("Identity", loss, name=f"{LOSS}/total", outputs=[g.fresh(LOSS)])
+    metrics = measures.emit(g, outputs, targets)
+    nodes = [*result.graph.node, *g.graph.node]
+    trainable = [n for n in trainable_names(result, nodes, loss.name, g) if n not in frozen]
+    if not trainable:
+        raise RecipeError("no parameter is left to train: no unfrozen float initializer reaches the loss")
+    rate = np.array(optimizer.learning_rate, np.float32)
+    learning_rate = g.initializer(g.fresh(LEARNING_RATE), rate)
+    g.graph.input.append(helper.make_value_info(learning_rate.name, learning_rate.type_proto()))
+    step = g.initializer(g.fresh(STEP), np.array(0, np.int64))
+    updates = constrained(g, optimize(g, loss, trainable, optimizer, learning_rate, step), terms)
+    reached = recipes.upstream(nodes, [loss.name])
+    updates.update(running_statistics(g, reached, result, frozen))
+    updates.update(layer_states(g, reached, result, frozen))
+    recipe = Recipe(
+        loss.name,
+        tuple(trainable),
+        {name: value.name for name, value in updates.items()},
+        targets,
+        metrics,
+        learning_rate.name,
+        step.name,
+    )
+    _write(result, g, recipe)
+    return result
+
+
+def frozen_names(model: ModelProto, recipe: Recipe) -> frozenset[str]:
+    """What a model's recipe leaves as it is, though a recipe with its loss could update it."""
+    g = algorithm_builder(model)
+    nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
+    could = set(trainable_names(model, nodes, recipe.loss, g))
+    stored = {t.name for t in model.graph.initializer}
+    for node in recipes.upstream(nodes, [recipe.loss]):
+        if is_batch_normalization(node):
+            could |= stored.intersection(node.input[3:5])
+        could |= stored.intersection(state_inputs(model, node).values())
+    return frozenset(could - recipe.updates.keys())
+
+
+def algorithm_builder(model: ModelProto) -> GraphBuilder:
+    """A builder for the algorithm graph, which knows every value of the inference graph."""
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+    if opset is None:
+        raise RecipeError("the model imports no version of ONNX' own operators, which a recipe needs")
+    if opset < LOWEST_OPSET:
+        raise RecipeError(
+            f"a recipe needs opset {LOWEST_OPSET}, the model has {opset}; "
+            f"raise it with: neuromatic convert MODEL.onnx -o NEW.onnx --opset {DEFAULT_OPSET}"
+        )
+    g = GraphBuilder(opset=opset)
+    g.graph.name = "training"
+    producers = {name: node for node in model.graph.node for name in node.output if name}
+    for value in recipes.value_types(model).values():
+        g.declare(value, producers.get(value.name))
+    g.reserve(node.name for node in model.graph.node)
+    return g
+
+
+def _write(model: ModelProto, g: GraphBuilder, recipe: Recipe) -> None:
+    names = dict.fromkeys([recipe.loss, *(m.sums for m in recipe.metrics), *recipe.updates.values()])
+    for name in names:
+        g.graph.output.append(helper.make_value_info(name, g.value(name).type_proto()))
+    info = model.training_info.add()
+    info.algorithm.CopyFrom(g.graph)
+    for name, new in recipe.updates.items():
+        info.update_binding.add(key=name, value=new)
+    present = {(f.domain, f.name) for f in model.functions}
+    model.functions.extend(f for f in g.functions.values() if (f.domain, f.name) not in present)
+    domains = {node.domain for node in g.graph.node} & {TRAINING_DOMAIN, NEUROMATIC_DOMAIN}
+    known = {o.domain for o in model.opset_import}
+    model.opset_import.extend(helper.make_opsetid(d, 1) for d in sorted(domains - known))
+    model.metadata_props.add(key=METADATA_KEY, value=recipe.metadata())

@@ -1,0 +1,28 @@
+"""What is taken over from the recipe a file came with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import onnx.defs
+from onnx import ModelProto
+
+from neuromatic import recipe as recipes
+from neuromatic.graph import GraphBuilder
+from neuromatic.values import Value
+
+
+def copy_part(g: GraphBuilder, model: ModelProto, outputs: Sequence[str], targets: Collection[str]) -> None:
+    """Copy what ``outputs`` need from a model's algorithm graph, except what is there already."""
+    algorithm, types = model.training_info[0].algorithm, recipes.value_types(model)
+    nodes = [n for n in recipes.upstream(algorithm.node, outputs) if not g.knows(n.output[0])]
+    used = {name for node in nodes for name in node.input}
+    for tensor in algorithm.initializer:
+        if tensor.name in used and not g.knows(tensor.name):
+            g.initializer(tensor.name, onnx.numpy_helper.to_array(tensor))
+    for item in algorithm.input:
+        if item.name in targets and not g.knows(item.name):
+            value = types[item.name]
+            g.input(value.name, value.dtype, value.shape or ())
+    for node in nodes:
+        g.include(node, [types.get(o, Value(o, 0, None)) for o in node.output if o])

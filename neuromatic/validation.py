@@ -1,0 +1,108 @@
+"""Whether a model's recipe can be run: what the checker of ``onnx`` does not look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto
+
+from neuromatic import recipe as recipes
+from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.metrics import RESULTS
+from neuromatic.recipe import FLOATS, Recipe
+from neuromatic.values import Value, dtype_name
+
+
+def validate(model: ModelProto) -> Recipe | None:
+    """Check a model's recipe as the checker of ``onnx`` does not; returns it, or None if there is none.
+
+    Raises:
+        RecipeError: names the node, binding or value that is wrong.
+    """
+    recipe = recipes.read(model)
+    if recipe is None:
+        return None
+    try:
+        onnx.checker.check_model(recipes.combined(model, weights=False))
+        types = recipes.value_types(model)
+    except (onnx.checker.ValidationError, InvalidModelError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RecipeError(f"the training graph is not valid ONNX: {reason}") from error
+    algorithm = model.training_info[0].algorithm
+    initializers = {t.name for t in [*model.graph.initializer, *algorithm.initializer]}
+    problems = [f"Gradient asks for {name!r}" for name in recipe.trainable if name not in initializers]
+    problems += [f"update_binding replaces {name!r}" for name in recipe.updates if name not in initializers]
+    if problems:
+        raise RecipeError(f"{problems[0]}, but the model has no initializer of that name")
+    _check_values(recipe, types)
+    _check_inputs(recipe, algorithm, {o.name for o in model.graph.output})
+    _check_state(recipe, types)
+    for name, new in recipe.updates.items():
+        _check_same_type(name, types[name], types[new])
+    return recipe
+
+
+def _check_values(recipe: Recipe, types: Mapping[str, Value]) -> None:
+    named = {
+        "the loss": [recipe.loss],
+        "update_binding": list(recipe.updates.values()),
+        "a metric": [m.sums for m in recipe.metrics],
+        "the step": [recipe.step] if recipe.step else [],
+    }
+    for what, names in named.items():
+        for name in names:
+            if name not in types:
+                raise RecipeError(f"{what} refers to {name!r}, which no node of the training graph computes")
+    loss = types[recipe.loss]
+    if loss.shape not in (None, ()):
+        raise RecipeError(f"the loss {recipe.loss!r} has shape {loss.shape}, expected a scalar")
+    for metric in recipe.metrics:
+        shape = types[metric.sums].shape
+        if metric.result not in RESULTS or (shape is not None and shape != (2,)):
+            raise RecipeError(
+                f"metric {metric.name!r} makes {metric.result!r} of {shape}; this Neuromatic knows "
+                f"{sorted(RESULTS)} of (2,)"
+            )
+
+
+def _check_inputs(recipe: Recipe, algorithm: GraphProto, outputs: set[str]) -> None:
+    inputs, defaults = {i.name for i in algorithm.input}, {t.name for t in algorithm.initializer}
+    targets = [t.name for t in recipe.targets]
+    for name in [*targets, *([recipe.learning_rate] if recipe.learning_rate else [])]:
+        if name not in inputs:
+            raise RecipeError(f"the recipe names {name!r}, which is not an input of the training graph")
+    for target in recipe.targets:
+        if target.output is not None and target.output not in outputs:
+            raise RecipeError(
+                f"target {target.name!r} is for output {target.output!r}, which the model lacks"
+            )
+    for name in sorted(inputs - defaults - {*targets, recipe.learning_rate}):
+        raise RecipeError(f"input {name!r} of the training graph is neither a target nor has it a default")
+
+
+def _check_state(recipe: Recipe, types: Mapping[str, Value]) -> None:
+    for name in recipe.trainable:
+        if types[name].dtype not in FLOATS:
+            raise RecipeError(
+                f"Gradient asks for {name!r} of {dtype_name(types[name].dtype)}, expected floats"
+            )
+    if recipe.step is not None and recipe.step not in recipe.updates:
+        raise RecipeError(f"the step counter {recipe.step!r} is not replaced by update_binding")
+    for scalar in (recipe.step, recipe.learning_rate):
+        if scalar is not None and types[scalar].shape not in (None, ()):
+            raise RecipeError(f"{scalar!r} has shape {types[scalar].shape}, expected a scalar")
+
+
+def _check_same_type(name: str, old: Value, new: Value) -> None:
+    fits = old.dtype == new.dtype or new.dtype == TensorProto.UNDEFINED
+    if new.shape is not None and old.shape is not None:
+        fits &= len(old.shape) == len(new.shape) and all(
+            a == b or not (isinstance(a, int) and isinstance(b, int))
+            for a, b in zip(old.shape, new.shape, strict=True)
+        )
+    if not fits:
+        raise RecipeError(
+            f"update_binding replaces {name!r} {old.shape} by {new.name!r} {new.shape}, "
+            f"which has another type or shape"
+        )
