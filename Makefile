@@ -9,7 +9,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help python venv cntk train train-cntk test lint types tests cntk-for-tests clean
+.PHONY: help python venv cntk train train-cntk generated test lint types tests cntk-for-tests clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,13 @@ train: .venv/.runtime ## train models/digits.py, write digits.onnx, evaluate it
 
 train-cntk: .venv/.runtime cntk ## the same with CNTK: digits-cntk.onnx
 	$(call train,cntk,digits-cntk.onnx)
+
+generated: .venv/.dev ## write anew what is made from the code: the fluent methods and the pages
+	$(BIN)/python -m neuromatic.generate
+	$(BIN)/python -m neuromatic.converters.support
+	$(BIN)/python -m neuromatic.converters.catalogue
+	$(BIN)/python -m tests.catalogue.walk
+	$(BIN)/python -m neuromatic.models.cards
 
 test: lint types tests ## everything that has to pass
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import numpy as np
 
 from neuromatic.cli._errors import USAGE, VERBOSE, Failure
+from neuromatic.metrics import result_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,6 +79,8 @@ def print_json(data: Any) -> None:
 
 
 def _finite(data: Any) -> Any:
+    if isinstance(data, np.ndarray):
+        return _finite(data.tolist())
     if isinstance(data, float):
         return data if math.isfinite(data) else None
     if isinstance(data, dict):
@@ -84,6 +88,6 @@ def _finite(data: Any) -> Any:
     return [_finite(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
-def numbers(logs: dict[str, float]) -> str:
-    """Numbers as one line: ``loss 0.1234  accuracy 0.9876``."""
-    return "  ".join(f"{name} {value:.6g}" for name, value in logs.items())
+def numbers(logs: dict[str, Any]) -> str:
+    """Numbers as one line: ``loss 0.1234  accuracy 0.9876  recall [0.5 1]``."""
+    return "  ".join(f"{name} {result_text(value, '.6g')}" for name, value in logs.items())

@@ -14,9 +14,9 @@ from neuromatic import inference
 from neuromatic.cli._errors import INTERRUPTED, USAGE, Failure, one_line
 from neuromatic.cli._shared import json_option, print_json, verbose_option
 from neuromatic.converters.cntk import environment as cntk
-from neuromatic.converters.quiet import quiet
 from neuromatic.converters.tensorflow import engine as tensorflow
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
+from neuromatic.quiet import quiet
 
 
 @dataclass(frozen=True)

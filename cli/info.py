@@ -65,6 +65,7 @@ def describe(model: Model) -> dict[str, Any]:
                 "operators": row.operators,
                 "output": row.shape,
                 "parameters": row.count,
+                "flops": row.flops,
                 "initializers": row.parameters,
             }
             for row in rows(proto)

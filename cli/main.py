@@ -12,6 +12,7 @@ from neuromatic.cli.convert import convert
 from neuromatic.cli.engines import engines
 from neuromatic.cli.evaluate import evaluate
 from neuromatic.cli.info import info
+from neuromatic.cli.plot import plot
 from neuromatic.cli.predict import predict
 from neuromatic.cli.train import train
 
@@ -27,7 +28,7 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, predict, compare, info, convert, engines):
+for _command in (train, evaluate, predict, compare, info, plot, convert, engines):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from neuromatic import EarlyStopping, History, Model, losses, metrics, optimizers
+from neuromatic import EarlyStopping, History, Model, losses, metrics, optimizers, schedules
 from neuromatic.cli._errors import USAGE, Failure
 from neuromatic.cli._models import load_model, training_data
+from neuromatic.cli._schedules import parse_schedule
 from neuromatic.cli._shared import (
     check_output,
     data_option,
@@ -23,6 +24,10 @@ from neuromatic.cli._shared import (
 )
 from neuromatic.engines import ENGINES
 from neuromatic.errors import UnknownNameError
+from neuromatic.optimizers import Optimizer
+from neuromatic.recipe import default_learning_rate
+from neuromatic.schedules import LearningRate
+from neuromatic.surgery import BatchNorm
 from neuromatic.training.callbacks import Callback, Logs, Run
 
 DEFAULT_OPTIMIZER = "adam"
@@ -35,8 +40,16 @@ class Settings:
     loss: tuple[str, ...]
     optimizer: str | None
     lr: float | None
+    lr_schedule: str | None
+    weight_decay: float | None
+    clip_norm: float | None
     metrics: tuple[str, ...]
     freeze: tuple[str, ...]
+    train_only: tuple[str, ...]
+    train_last: int | None
+    new_head: int | None
+    cut_at: str | None
+    batch_norm: BatchNorm | None
     val: str | None
     val_split: float
     epochs: int
@@ -56,6 +69,10 @@ class Settings:
             raise Failure("--val and --val-split exclude each other", USAGE)
         if self.monitor is not None and self.patience is None:
             raise Failure("--monitor needs --patience", USAGE)
+        if self.cut_at is not None and self.new_head is None:
+            raise Failure("--cut-at needs --new-head", USAGE)
+        if self.train_only and self.train_last is not None:
+            raise Failure("--train-only and --train-last exclude each other", USAGE)
         if self.engine not in ENGINES:
             raise UnknownNameError("engine", self.engine, ENGINES)
 
@@ -82,7 +99,12 @@ class Settings:
     "--epochs", type=click.IntRange(0), default=10, show_default=True, help="Times to see all rows."
 )
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Rows in a step.")
-@click.option("--loss", multiple=True, metavar="NAME", help=f"One of {', '.join(losses.LOSSES)}.")
+@click.option(
+    "--loss",
+    multiple=True,
+    metavar="NAME",
+    help=f"One of {', '.join(losses.LOSSES)}, or an .onnx file of two inputs, target and prediction.",
+)
 @click.option(
     "--optimizer",
     metavar="NAME",
@@ -93,8 +115,45 @@ class Settings:
     type=click.FloatRange(0, min_open=True),
     help="Learning rate. Kept in OUT with --optimizer or where MODEL has no recipe, else for this run alone.",
 )
+@click.option(
+    "--lr-schedule",
+    metavar="NAME:ARG=VALUE,...",
+    help=f"Learning rate by the step, from --lr on: one of {', '.join(schedules.SCHEDULES)}, "
+    "as in cosine_decay:decay_steps=1000. Kept in OUT where --lr is.",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0),
+    help="Share of themselves times the learning rate that parameters lose in each step.",
+)
+@click.option(
+    "--clip-norm",
+    type=click.FloatRange(0, min_open=True),
+    help="Largest norm of all gradients together.",
+)
 @click.option("--metrics", multiple=True, metavar="NAMES", help=f"Some of {', '.join(metrics.METRICS)}.")
 @click.option("--freeze", multiple=True, metavar="GLOB", help="Initializers not to train, as in 'conv2d/*'.")
+@click.option("--train-only", multiple=True, metavar="GLOB", help="Initializers to train; others are frozen.")
+@click.option(
+    "--train-last", type=click.IntRange(1), metavar="N", help="Train the last N layers with parameters alone."
+)
+@click.option(
+    "--new-head",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Put a new classifier of N classes on MODEL: Dense with softmax, or with sigmoid for 1.",
+)
+@click.option(
+    "--cut-at",
+    metavar="NAME",
+    help="Value, node or layer that the new head follows.  [default: before the last Gemm or MatMul]",
+)
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["train", "frozen"]),
+    help="Whether BatchNormalization uses each batch's statistics and updates its own, or uses and keeps "
+    "these.  [default: as MODEL's recipe has it, else train]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For order and dropout.")
 @click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Another order in each epoch.")
 @click.option("--engine", default="tensorflow", show_default=True, help=f"One of {', '.join(ENGINES)}.")
@@ -141,6 +200,7 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
         learning_rate=learning_rate,
         callbacks=callbacks,
         engine=settings.engine,
+        batch_norm=settings.batch_norm,
         verify_atol=settings.verify_atol,
         verify_rtol=settings.verify_rtol,
     )
@@ -149,26 +209,72 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
     report(history, results, output, settings)
 
 
-def with_recipe(model: Model, settings: Settings) -> tuple[Model, float | None]:
+def chosen_optimizer(settings: Settings) -> Optimizer:
+    """The optimizer that the options choose.
+
+    Raises:
+        Failure: its schedule cannot be made.
+        UnknownNameError: there is no optimizer or schedule of that name.
+    """
+    given = {
+        "learning_rate": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "global_clipnorm": settings.clip_norm,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    optimizer = optimizers.get(settings.optimizer or DEFAULT_OPTIMIZER, **chosen)
+    if settings.lr_schedule is None:
+        return optimizer
+    return replace(optimizer, learning_rate=parse_schedule(settings.lr_schedule, optimizer.first_rate))
+
+
+def with_recipe(model: Model, settings: Settings) -> tuple[Model, LearningRate | None]:
     """The model with what the options choose, and the learning rate that this run has in place of the file's.
 
     Raises:
         Failure: neither the model nor the options have a loss.
         UnknownNameError: a name that does not exist.
     """
-    rate = settings.lr
+    rate: LearningRate | None = settings.lr
+    if settings.new_head is not None:
+        model = new_head(model, settings.new_head, settings)
     if settings.loss:
         chosen = by_output(settings.loss)
         model = model.loss(chosen if isinstance(chosen, dict) or len(chosen) > 1 else chosen[0])
     if settings.optimizer or model.recipe is None:
-        arguments = {} if rate is None else {"learning_rate": rate}
-        model, rate = model.optimizer(settings.optimizer or DEFAULT_OPTIMIZER, **arguments), None
+        model, rate = model.optimizer(chosen_optimizer(settings)), None
+    else:
+        options = {"--weight-decay": settings.weight_decay, "--clip-norm": settings.clip_norm}
+        for option in (name for name, value in options.items() if value is not None):
+            raise Failure(f"MODEL has an optimizer: give {option} together with --optimizer", USAGE)
+        if settings.lr_schedule is not None:
+            default = default_learning_rate(model.proto, model.recipe)
+            rate = parse_schedule(settings.lr_schedule, settings.lr or default or 0.0)
     if model.recipe is None:
-        raise Failure(f"MODEL has no loss: choose one with --loss ({', '.join(losses.LOSSES)})", USAGE)
+        raise Failure("MODEL has no loss: choose one with --loss; --help lists them", USAGE)
     if settings.metrics:
         named = by_output([name for given in settings.metrics for name in given.split(",") if name])
         model = model.metrics(named) if isinstance(named, dict) else model.metrics(*named)
-    return (model.freeze(*settings.freeze) if settings.freeze else model), rate
+    return chosen_parameters(model, settings), rate
+
+
+def new_head(model: Model, classes: int, settings: Settings) -> Model:
+    """The model with a classifier in place of its head."""
+    activation = "sigmoid" if classes == 1 else "softmax"
+    return model.replace_head(settings.cut_at, units=classes, activation=activation, seed=settings.seed)
+
+
+def chosen_parameters(model: Model, settings: Settings) -> Model:
+    """The model with what the options choose to train.
+
+    Raises:
+        UnknownNameError: a pattern matches nothing.
+    """
+    if settings.train_only:
+        model = model.train_only(*settings.train_only)
+    if settings.train_last is not None:
+        model = model.train_last(settings.train_last)
+    return model.freeze(*settings.freeze) if settings.freeze else model
 
 
 def by_output(given: Sequence[str]) -> list[str] | dict[str, Any]:

@@ -1,23 +1,44 @@
-"""The walk over an ONNX graph, the same for every engine.
+"""The planning of an ONNX graph, the same for every engine.
 
 ``plan`` resolves each node once: its lowering by schema version, its attributes (value, else the schema's
-default, else None), and, for operators without a lowering, the ONNX function that defines them. All that
-is unsupported is reported together, before anything runs. ``run`` then calls the lowerings in order.
+default, else None), the graphs that it carries, and, for operators without a lowering, the ONNX function
+that defines them. All that is unsupported is reported together, before anything runs. ``run`` then calls
+the lowerings in order (:mod:`neuromatic.converters.plans`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, FunctionProto, ModelProto, NodeProto, TypeProto, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto, numpy_helper
 
-from neuromatic.converters.registry import Lowering, OpKey, Registry, domain_name, find_schema
+from neuromatic.converters.attributes import attribute_value, resolve_attributes
+from neuromatic.converters.plans import Body, Context, Plan, Scope, Step, call_lowering, run
+from neuromatic.converters.registry import OpKey, Registry, domain_name, find_schema
 from neuromatic.errors import UnsupportedOpError
 from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
+from neuromatic.recipe import part_for
+from neuromatic.values import Value
+
+__all__ = [
+    "MAX_EXPANDED_NODES",
+    "MAX_FUNCTION_DEPTH",
+    "Body",
+    "Context",
+    "Plan",
+    "Scope",
+    "Step",
+    "call_lowering",
+    "describe",
+    "initial_values",
+    "plan",
+    "plan_outputs",
+    "resolve_attributes",
+    "run",
+]
 
 Opsets = Mapping[str, int]
 
@@ -28,74 +49,7 @@ MAX_EXPANDED_NODES = 1_000_000
 """Refuse graphs whose functions expand to more nodes than this (a 4 kB file can ask for billions)."""
 
 MAX_FUNCTION_DEPTH = 100
-"""Refuse graphs whose functions call each other deeper than this."""
-
-
-@dataclass
-class Context:
-    """What holds for a whole run of a plan; engines add what their lowerings need.
-
-    Attributes:
-        training: whether Dropout and BatchNormalization have their training meaning.
-        updated: names of the initializers that this step updates; BatchNormalization takes batch
-            statistics only if its running statistics are among them.
-    """
-
-    training: bool = False
-    updated: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a lowering may know besides its inputs and attributes.
-
-    Attributes:
-        node: the node as errors name it, for instance ``node 'conv_1' (Conv-11)``.
-        inputs: names of the node's inputs, ``""`` where one is left out.
-        outputs: names of the node's outputs, ``""`` where one is not wanted.
-        context: see :class:`Context`.
-        within: the calls of functions that the node stands in; with an output's name it is unique in a run.
-    """
-
-    node: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    context: Any
-    within: str = ""
-
-    def wants(self, output: int) -> bool:
-        """Whether the node names its output of that index, so that it has to be computed."""
-        return output < len(self.outputs) and self.outputs[output] != ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One node, resolved: either a lowering to call or a nested plan (a function's body) to run."""
-
-    node: str
-    action: Lowering | Plan
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Resolved nodes in order. ``inputs`` and ``outputs`` name the values of a function's body."""
-
-    steps: tuple[Step, ...]
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-
-
-Caller = Callable[[Lowering, Scope, Sequence[Any], Mapping[str, Any]], Any]
-
-
-def call_lowering(
-    lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Mapping[str, Any]
-) -> Any:
-    """Call a lowering as it is; engines wrap this to fold constants or to assign layouts."""
-    return lowering.function(scope, *inputs, **attributes)
+"""Refuse graphs whose functions and nodes' graphs stand in each other deeper than this."""
 
 
 def plan(model: ModelProto, registry: Registry, *, training: bool = False) -> Plan:
@@ -110,36 +64,28 @@ def plan(model: ModelProto, registry: Registry, *, training: bool = False) -> Pl
     return _Planner(model, registry, training).graph_plan()
 
 
-def run(
-    plan: Plan,
-    values: MutableMapping[str, Any],
-    context: Any,
-    call: Caller = call_lowering,
-    within: str = "",
-) -> None:
-    """Run a plan: read inputs from ``values`` by name and add each node's outputs to it."""
-    for step in plan.steps:
-        inputs = [values[name] if name else None for name in step.inputs]
-        if isinstance(step.action, Plan):
-            inside = f"{within}{next(filter(None, step.outputs), '')}/"
-            results = _run_function(step.action, inputs, context, call, inside)
-        else:
-            scope = Scope(step.node, step.inputs, step.outputs, context, within)
-            results = call(step.action, scope, inputs, step.attributes)
-        if not isinstance(results, tuple):
-            results = (results,)
-        for name, result in zip(step.outputs, results, strict=False):
-            if name:
-                values[name] = result
+def plan_outputs(model: ModelProto, registry: Registry) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of those outputs of a model that an engine can compute, in inference form, and their names.
+
+    Raises:
+        UnsupportedOpError: it can compute none; lists what it lacks.
+    """
+    types = {o.name: Value.of(o.name, o.type) for o in model.graph.output}
+    try:
+        return plan(model, registry), tuple(types)
+    except UnsupportedOpError:
+        names = [name for name in types if _can_plan(part_for(model, [name], types), registry)]
+        if not names:
+            raise
+    return plan(part_for(model, names, types), registry), tuple(names)
 
 
-def _run_function(
-    body: Plan, inputs: Sequence[Any], context: Any, call: Caller, within: str
-) -> tuple[Any, ...]:
-    values: dict[str, Any] = dict.fromkeys(body.inputs)
-    values.update(zip(body.inputs, inputs, strict=False))
-    run(body, values, context, call, within)
-    return tuple(values.get(name) for name in body.outputs)  # a body may leave optional ones out
+def _can_plan(model: ModelProto, registry: Registry) -> bool:
+    try:
+        plan(model, registry)
+    except UnsupportedOpError:
+        return False
+    return True
 
 
 def describe(node: NodeProto, key: OpKey | str) -> str:
@@ -191,16 +137,26 @@ class _Planner:
         total, depth = 0, 0
         for node in nodes:
             total += 1
-            key = (domain_name(node.domain), node.op_type, node.overload)
-            if key not in self.functions or above > MAX_FUNCTION_DEPTH:
-                depth = max(depth, above if key in self.functions else 0)
-                continue
-            if key not in self.sizes:
-                self.sizes[key] = (0, 0)  # while it is counted: one that calls itself is reported later
-                self.sizes[key] = self.size(self.functions[key].node, above + 1)
-            inner, deeper = self.sizes[key]
-            total, depth = total + inner, max(depth, deeper + 1)
+            for inner, deeper in self.sizes_inside(node, above):
+                total, depth = total + inner, max(depth, deeper)
         return total, depth
+
+    def sizes_inside(self, node: NodeProto, above: int) -> Iterator[tuple[int, int]]:
+        """``size`` of the function that a node calls and of the graphs that it carries."""
+        if above > MAX_FUNCTION_DEPTH:  # deep enough to be refused
+            yield 0, above
+            return
+        for graph in _graphs_of(node):
+            inner, deeper = self.size(graph.node, above + 1)
+            yield inner, deeper + 1
+        key = (domain_name(node.domain), node.op_type, node.overload)
+        if key not in self.functions:
+            return
+        if key not in self.sizes:
+            self.sizes[key] = (0, 0)  # while it is counted: one that calls itself is reported later
+            self.sizes[key] = self.size(self.functions[key].node, above + 1)
+        inner, deeper = self.sizes[key]
+        yield inner, deeper + 1
 
     def steps(
         self,
@@ -226,7 +182,12 @@ class _Planner:
         opset = opsets.get(domain, 1 if domain else 0)
         lowering = self.registry.find(node.op_type, opset, domain)
         if lowering is not None:
-            attributes = resolve_attributes(node, lowering.schema.attributes, bound)
+            attributes = {
+                name: self.graph_of_node(value, opsets, bound, stack)
+                if isinstance(value, GraphProto)
+                else value
+                for name, value in resolve_attributes(node, lowering.schema.attributes, bound).items()
+            }
             where = describe(node, lowering.key)
             return Step(where, lowering, tuple(node.input), tuple(node.output), attributes)
         body = self.schema_function(node, opset, domain, bound, stack)
@@ -235,11 +196,22 @@ class _Planner:
         self.problems.append(self.problem(node, opset, domain))
         return None
 
+    def graph_of_node(
+        self, graph: GraphProto, opsets: Opsets, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]
+    ) -> Plan:
+        """The plan of a graph that a node carries."""
+        steps = self.steps(graph.node, opsets, bound, stack)
+        inputs, outputs = (tuple(v.name for v in values) for values in (graph.input, graph.output))
+        constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        own = {*inputs, *constants, *(name for step in steps for name in step.outputs)}
+        read = dict.fromkeys(name for step in steps for name in step.reads) | dict.fromkeys(outputs)
+        return Plan(steps, inputs, outputs, tuple(name for name in read if name not in own), constants)
+
     def function_step(
         self, node: NodeProto, body: FunctionProto, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]
     ) -> Step:
-        given = {a.name: _attribute_value(a, bound) for a in node.attribute}
-        defaults = {a.name: _attribute_value(a, {}) for a in body.attribute_proto}
+        given = {a.name: attribute_value(a, bound) for a in node.attribute}
+        defaults = {a.name: attribute_value(a, {}) for a in body.attribute_proto}
         opsets = dict(self.opsets)  # for bodies that import too little
         opsets |= {domain_name(o.domain): o.version for o in body.opset_import}
         names = dict.fromkeys(body.attribute) | defaults | given
@@ -283,13 +255,10 @@ class _Planner:
         return body
 
     def value_types(self) -> dict[str, TypeProto]:
+        """The inferred types of the graph's values, and of those in the graphs of its nodes, by name."""
         if self.types is None:
             inferred = onnx.shape_inference.infer_shapes(self.model, data_prop=True).graph
-            known = [*inferred.input, *inferred.output, *inferred.value_info]
-            self.types = {v.name: v.type for v in known}
-            for tensor in inferred.initializer:
-                kind = onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
-                self.types[tensor.name] = kind
+            self.types = dict(_types_in(inferred))
         return self.types
 
     def problem(self, node: NodeProto, opset: int, domain: str) -> str:
@@ -305,39 +274,20 @@ class _Planner:
         )
 
 
-def resolve_attributes(
-    node: NodeProto, schema_attributes: Mapping[str, onnx.defs.OpSchema.Attribute], bound: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The value of each of a schema's attributes: the node's, else the schema's default, else None.
-
-    Strings come as ``str``, lists as tuples, tensors as arrays. ``bound`` holds the attributes of the
-    function that the node stands in, for references to them.
-    """
-    given = {a.name: a for a in node.attribute}
-    resolved: dict[str, Any] = {}
-    for name, attribute in schema_attributes.items():
-        if name in given:
-            resolved[name] = _attribute_value(given[name], bound)
-        else:
-            resolved[name] = None
-        if resolved[name] is None and attribute.default_value.name:
-            resolved[name] = _attribute_value(attribute.default_value, {})
-    return resolved
+def _graphs_of(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
 
 
-def _attribute_value(attribute: AttributeProto, bound: Mapping[str, Any]) -> Any:
-    if attribute.ref_attr_name:
-        return bound.get(attribute.ref_attr_name)
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, Iterable):
-        return tuple(v.decode() if isinstance(v, bytes) else v for v in value)
-    return value
+def _types_in(graph: GraphProto) -> Iterator[tuple[str, TypeProto]]:
+    for node in graph.node:
+        for inner in _graphs_of(node):
+            yield from _types_in(inner)
+    for tensor in graph.initializer:
+        yield tensor.name, onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name, value.type
 
 
 def initial_values(model: ModelProto) -> dict[str, np.ndarray[Any, Any]]:

@@ -1,12 +1,11 @@
 """The table of operators an engine can train, as Markdown: a function of the engines' registries.
 
-``python -m neuromatic.converters.support > OPERATORS.md`` writes the page anew.
+``python -m neuromatic.converters.support`` writes ``OPERATORS.md`` of the current folder anew.
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import onnx.defs
 from onnx import ModelProto, helper
 from onnx.defs import OpSchema
 
+from neuromatic import files
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import TRAINING_DOMAIN, Registry
 from neuromatic.errors import UnsupportedOpError
@@ -173,9 +173,9 @@ def _required_attributes(schema: OpSchema) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Print the page."""
+    """Write the page."""
     registries = {title: importlib.import_module(module).ops for title, module in ENGINES.items()}
-    sys.stdout.write(markdown(registries))
+    files.write("OPERATORS.md", markdown(registries).encode())
 
 
 if __name__ == "__main__":

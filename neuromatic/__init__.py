@@ -7,12 +7,22 @@
 
 from __future__ import annotations
 
-from neuromatic import constraints, errors, initializers, layers, losses, metrics, optimizers, regularizers
+from neuromatic import (
+    constraints,
+    errors,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+)
 from neuromatic.functional import Input
 from neuromatic.graph import GraphBuilder
 from neuromatic.model import Model, load
 from neuromatic.sequential import Sequential
-from neuromatic.training import Callback, EarlyStopping, History
+from neuromatic.training import Callback, EarlyStopping, History, LearningRateScheduler, ReduceLROnPlateau
 from neuromatic.values import Value
 
 __version__ = "0.1.0"
@@ -23,7 +33,9 @@ __all__ = [
     "GraphBuilder",
     "History",
     "Input",
+    "LearningRateScheduler",
     "Model",
+    "ReduceLROnPlateau",
     "Sequential",
     "Value",
     "constraints",
@@ -35,4 +47,5 @@ __all__ = [
     "metrics",
     "optimizers",
     "regularizers",
+    "schedules",
 ]

@@ -16,9 +16,10 @@ T = TypeVar("T")
 def snake_case(name: str) -> str:
     """A class name as Keras spells its layers: ``MaxPooling2D`` becomes ``max_pooling2d``.
 
-    ReLU is one word here, unlike Keras' ``re_lu``: ``LeakyReLU`` becomes ``leaky_relu``.
+    ReLU is one word here, unlike Keras' ``re_lu``: ``LeakyReLU`` becomes ``leaky_relu``; so are LSTM,
+    SiLU, RMSprop and AdamW.
     """
-    name = re.sub("P?ReLU", lambda match: match[0].capitalize(), name)
+    name = re.sub("P?ReLU|SiLU|RMSprop|AdamW|LSTM", lambda match: match[0].capitalize(), name)
     name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from neuromatic import operators as op
 from neuromatic._lookup import from_name
-from neuromatic.graph import GraphBuilder, Term
+from neuromatic.graph import GraphBuilder
+from neuromatic.terms import Term
 from neuromatic.values import Value
 
 EPSILON = 1e-7

@@ -57,7 +57,10 @@ class Program(Protocol):
         ...
 
     def predict(self, dataset: Any, rows: NDArray[np.int64]) -> dict[str, Array]:
-        """The model's outputs, by name, for some rows (n,), in inference form."""
+        """The model's outputs, by name, for some rows (n,), in inference form.
+
+        Outputs that the engine lacks operators for, and that training does not need, are left out.
+        """
         ...
 
     def parameters(self) -> dict[str, Array]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+BLOCK = 16 << 20
+FICLONE = 0x40049409
+"""Linux' request to share blocks between files."""
 
 
 @contextmanager
@@ -40,6 +45,62 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes by :func:`replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def rename_keeping(source: Path, target: Path) -> None:
+    """Let a file take the place of another under its name and keep the name it has."""
+    with replacing(target) as temporary:
+        temporary.unlink()
+        os.link(source, temporary)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy what a file holds, over what ``target`` held; holes stay holes.
+
+    Systems that can share the blocks of two files do so.
+
+    Raises:
+        OSError: the one cannot be read or the other not be written.
+    """
+    with source.open("rb") as read, target.open("wb") as write:
+        if _share(read.fileno(), write.fileno()):
+            return
+        size = os.fstat(read.fileno()).st_size
+        for start, end in _extents(read.fileno(), size):
+            read.seek(start)
+            write.seek(start)
+            while start < end and (block := read.read(min(BLOCK, end - start))):
+                write.write(block)
+                start += len(block)
+        write.truncate(size)
+
+
+def _share(source: int, target: int) -> bool:
+    """Whether the second file now has the blocks of the first."""
+    try:
+        import fcntl
+
+        fcntl.ioctl(target, FICLONE, source)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that are no holes."""
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # a system that does not know holes
+                yield end, size
+            return
+        except AttributeError:
+            yield end, size
+            return
+        yield start, end
 
 
 def _mode(target: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -10,26 +11,71 @@ from numpy.typing import DTypeLike
 from onnx import ModelProto, helper
 
 from neuromatic.errors import ModelError
-from neuromatic.graph import BATCH, DEFAULT_OPSET, GraphBuilder, Terms
-from neuromatic.layers.base import Call, SymbolicTensor, at_lowest_opset, layer_names, tensor_order
-from neuromatic.values import Dim, Value
+from neuromatic.graph import BATCH, DEFAULT_OPSET, GraphBuilder
+from neuromatic.layers._windows import CHANNELS
+from neuromatic.layers.base import Call, Layer, SymbolicTensor, at_lowest_opset, layer_names, tensor_order
+from neuromatic.terms import Terms
+from neuromatic.values import Dim, Value, shape_text
 
 
-def Input(shape: Sequence[Dim], dtype: DTypeLike = "float32", *, name: str | None = None) -> SymbolicTensor:
+@dataclass(frozen=True, eq=False)
+class ChannelsFirst(Layer):
+    """The one transpose behind an input that is channels last, (batch, ..., channels): its channels first.
+
+    No layer for models: :func:`Input` puts it there.
+    """
+
+    def emit(self, g: GraphBuilder, x: Value) -> Value:
+        last = x.rank - 1
+        return g.add("Transpose", x, perm=[0, last, *range(1, last)])
+
+
+def Input(
+    shape: Sequence[Dim],
+    dtype: DTypeLike = "float32",
+    *,
+    name: str | None = None,
+    data_format: str = "channels_first",
+) -> SymbolicTensor:
     """An input of a model (Keras ``Input``).
 
     Args:
         shape: dimensions without the batch; None or a name for one that varies.
         dtype: element type.
         name: name of the graph input; by default ``input``, numbered from the second one on.
+        data_format: ``"channels_last"`` for data (batch, ..., channels) with one to three axes between.
+            ``shape`` and the graph input have that order; one ``Transpose`` follows it, and what is returned
+            has its channels first, as all layers take them. Neuromatic's default is ``"channels_first"``.
+
+    Raises:
+        ValueError: a dimension is not possible, or ``data_format`` is neither, or not for this shape.
 
     >>> Input((1, 28, 28)).shape
+    ('batch', 1, 28, 28)
+    >>> Input((28, 28, 1), data_format="channels_last").shape
     ('batch', 1, 28, 28)
     """
     for dim in shape:
         if not (dim is None or isinstance(dim, str) or (isinstance(dim, int) and dim > 0)):
             raise ValueError(f"Input: a dimension is a positive integer, a name or None, got {dim!r}")
-    return SymbolicTensor(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (BATCH, *shape), name=name)
+    if data_format not in CHANNELS:
+        raise ValueError(
+            f'Input: data_format must be "channels_first" or "channels_last", got {data_format!r}'
+        )
+    given = SymbolicTensor(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), (BATCH, *shape), name=name)
+    if data_format == "channels_first":
+        return given
+    if not 2 <= len(shape) <= 4:
+        raise ValueError(
+            f'Input: data_format="channels_last" is for shapes of 2 to 4 dimensions, channels among them, '
+            f"got {shape_text(tuple(shape))}"
+        )
+    return ChannelsFirst()(given)
+
+
+def graph_input(tensor: SymbolicTensor) -> SymbolicTensor:
+    """The input of the graph behind what :func:`Input` returned."""
+    return tensor.inputs[0] if isinstance(tensor.layer, ChannelsFirst) else tensor
 
 
 class Assembled(NamedTuple):
@@ -58,6 +104,7 @@ def assemble(
     Raises:
         ModelError: an output depends on an input that is not listed, or names collide.
     """
+    inputs = [graph_input(tensor) for tensor in inputs]
     tensors = tensor_order(outputs)
     needed = [t for t in tensors if t.layer is None]
     if missing := [t for t in needed if t not in inputs]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from keyword import iskeyword
 from pathlib import Path
 
 from neuromatic import files, layers
@@ -24,9 +25,13 @@ class FluentLayers:
 
 
 def fluent_layers() -> list[type[Layer]]:
-    """The classes of ``neuromatic.layers`` that take one input, by name."""
-    exported = (getattr(layers, name) for name in sorted(layers.__all__))
-    classes = [c for c in exported if inspect.isclass(c) and issubclass(c, Layer)]
+    """The classes of ``neuromatic.layers`` that take one input, by name; each once, under its own name.
+
+    ``Lambda`` is none of them: its method would have the name of a Python keyword.
+    """
+    exported = ((name, getattr(layers, name)) for name in sorted(layers.__all__))
+    named = [c for name, c in exported if inspect.isclass(c) and c.__name__ == name]
+    classes = [c for c in named if issubclass(c, Layer) and not iskeyword(snake_case(c.__name__))]
     return [c for c in classes if not inspect.isabstract(c) and not c.merges]
 
 

@@ -6,9 +6,9 @@ shape inference gives each result its type at once, so a mistake is reported by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from onnx import (
     GraphProto,
     ModelProto,
     NodeProto,
+    OperatorSetIdProto,
     TensorProto,
     helper,
     numpy_helper,
@@ -26,6 +27,7 @@ from onnx import (
 from onnx.defs import OpSchema, SchemaError
 
 from neuromatic.errors import ModelError, ShapeError
+from neuromatic.terms import Penalty, Term, Terms
 from neuromatic.values import Shape, Value, shape_text
 
 Array = NDArray[Any]
@@ -47,43 +49,6 @@ class OpsetTooLowError(ModelError):
         super().__init__(f"{op} needs opset {needed}; the model is built for opset {opset}")
 
 
-Term = Callable[["GraphBuilder", Value], Value]
-"""A regularizer or a constraint: adds nodes for a penalty, a scalar, or for a value's replacement."""
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """What a regularizer adds to the loss.
-
-    Attributes:
-        value: name of the parameter or activation.
-        term: gives a scalar for it.
-        per_sample: whether to divide that by the batch size, as for activations.
-    """
-
-    value: str
-    term: Term
-    per_sample: bool = False
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What layers ask of training besides the loss; no part of the inference graph.
-
-    Attributes:
-        penalties: added to the loss.
-        constraints: applied to a parameter after each update, by its name.
-        masks: by the name of an output, which of its steps count in the loss.
-    """
-
-    penalties: tuple[Penalty, ...] = ()
-    constraints: Mapping[str, Term] = field(default_factory=dict)
-    masks: Mapping[str, str] = field(default_factory=dict)
-
-
-NO_TERMS = Terms()
-
-
 class GraphBuilder:
     """Builds one graph.
 
@@ -98,6 +63,7 @@ class GraphBuilder:
         self.seed = seed
         self.graph = GraphProto(name="main")
         self.functions: dict[str, FunctionProto] = {}
+        self._domains: dict[str, int] = {}
         self.scope = ""
         self._dry = dry
         self._values: dict[str, Value] = {}
@@ -276,7 +242,7 @@ class GraphBuilder:
 
         Args:
             inputs: values, or None for one that is left out.
-            outputs: how many outputs, or their names.
+            outputs: how many outputs, or their names, ``""`` for one that is left out.
             name: the node's name; by default ``<layer>/<op>``. Made unique by a number.
             domain: the operator's domain.
             types: the outputs' types, for operators that ONNX cannot infer.
@@ -293,11 +259,11 @@ class GraphBuilder:
         names = [x.name if x is not None else "" for x in inputs]
         node = helper.make_node(op, names, list(outputs), name=node_name, domain=domain, **given)
         if types is None:
-            types = self._infer(node, self._schema(op, domain), [x for x in inputs if x is not None])
+            types = self._infer(node, self.schema(op, domain), [x for x in inputs if x is not None])
         self.graph.node.append(node)
         node = self.graph.node[-1]
         results = [Value(o, *kind) for o, kind in zip(outputs, types, strict=True)]
-        return tuple(self.declare(value, node) for value in results)
+        return tuple(self.declare(value, node) if value.name else value for value in results)
 
     def add_function(self, function: FunctionProto) -> None:
         """Make a model-local function available to :meth:`add`."""
@@ -307,9 +273,21 @@ class GraphBuilder:
         """The node that computes a value; None for inputs and parameters."""
         return self._producers.get(value.name)
 
-    def _schema(self, op: str, domain: str) -> OpSchema:
+    def use(self, domain: str, version: int) -> None:
+        """Let nodes use the operators of another domain, at a version of its operator set."""
+        known = self._domains.setdefault(domain, version)
+        if known != version:
+            raise ModelError(f"the graph uses version {known} of domain {domain!r}, not {version}")
+
+    def schema(self, op: str, domain: str = "") -> OpSchema:
+        """The schema that an operator has at the builder's opset, or at its domain's version.
+
+        Raises:
+            OpsetTooLowError: the operator is newer than the builder's opset.
+            ModelError: there is no such operator.
+        """
         try:
-            return onnx.defs.get_schema(op, self.opset if not domain else 1, domain)
+            return onnx.defs.get_schema(op, self._domains.get(domain, 1) if domain else self.opset, domain)
         except SchemaError:
             newer = [s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op]
             if not domain and newer:
@@ -326,7 +304,7 @@ class GraphBuilder:
                 node,
                 {x.name: x.type_proto() for x in inputs},
                 {name: tensor for name, tensor in data.items() if tensor is not None},
-                opset_imports=[helper.make_opsetid("", self.opset)],
+                opset_imports=self._opsets(),
                 ir_version=DEFAULT_IR_VERSION,
             )
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
@@ -355,6 +333,10 @@ class GraphBuilder:
         self._node_names.add(unique)
         return unique
 
+    def _opsets(self) -> list[OperatorSetIdProto]:
+        versions = {"": self.opset, **self._domains}
+        return [helper.make_opsetid(domain, version) for domain, version in versions.items()]
+
     # -- the model ---------------------------------------------------------------------------------
 
     def finish(self) -> ModelProto:
@@ -363,7 +345,7 @@ class GraphBuilder:
         Raises:
             ModelError: the graph is not valid ONNX.
         """
-        opsets = [helper.make_opsetid("", self.opset)]
+        opsets = self._opsets()
         if self.functions:
             opsets.append(helper.make_opsetid(NEUROMATIC_DOMAIN, 1))
         model = helper.make_model(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,36 +11,48 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto, numpy_helper
 
-from neuromatic import compose, files, losses, metrics, optimizers, recipe, weights
-from neuromatic.data import fit_to_fields, input_fields, target_fields
-from neuromatic.errors import DataError, RecipeError, UnknownNameError
+from neuromatic import compose, files, lifting, losses, metrics, optimizers, recipe, weights
+from neuromatic.data import (
+    ClassWeight,
+    fit_to_fields,
+    input_fields,
+    split,
+    training_arrays,
+    with_class_weights,
+)
+from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.functional import assemble
-from neuromatic.graph import DEFAULT_OPSET, Terms
+from neuromatic.graph import DEFAULT_OPSET
 from neuromatic.inference import Session, batches
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
 from neuromatic.parts import Parts
+from neuromatic.plot import Detail, Direction, draw
 from neuromatic.recipe import Recipe
+from neuromatic.schedules import LearningRate
 from neuromatic.summary import summary_text
+from neuromatic.surgery import BatchNorm, Surgery
+from neuromatic.terms import Terms
 from neuromatic.training.callbacks import Callback
 from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
-from neuromatic.training.loop import LearningRate, Tally
+from neuromatic.training.loop import Tally
 from neuromatic.training.progress import Verbose
 from neuromatic.validation import validate
 
 Array = NDArray[Any]
 Data = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
+Weights = Data | Sequence[ArrayLike | None]
 
 
-class Model:
+class Model(Surgery):
     """A model, which is an ONNX ``ModelProto`` and nothing else besides.
 
     Made from layers called on each other (Keras ``Model``), by :func:`load` from a file, or by
-    ``Sequential``. ``loss``, ``optimizer``, ``metrics`` and ``freeze`` return a new model; ``train``
-    changes this one's parameters.
+    ``Sequential``. ``loss``, ``optimizer``, ``metrics``, ``freeze`` and what changes the graph return a
+    new model; ``train`` changes this one's parameters.
 
     Args:
         inputs: what :func:`neuromatic.Input` returned, one or several.
@@ -120,26 +131,46 @@ class Model:
     # -- the recipe --------------------------------------------------------------------------------
 
     def loss(
-        self, /, loss: LossLike | Mapping[str, LossLike] | Sequence[LossLike], **arguments: Any
+        self,
+        /,
+        loss: LossLike | Mapping[str, LossLike | None] | Sequence[LossLike | None],
+        *,
+        weights: float | Mapping[str, float] | Sequence[float] | None = None,
+        sample_weights: bool = False,
+        **arguments: Any,
     ) -> Model:
-        """A model with this loss: a name, class, object or function; for several outputs a mapping or list.
+        """A model with this loss; for several outputs a mapping or list, whose losses are added.
 
-        With several outputs the losses are added.
+        A mapping may name any value that the graph computes, not outputs alone. Weights that another
+        exporter wrote as ``Constant`` nodes become initializers, see :meth:`lift_constants`.
+
+        Args:
+            loss: a name, class, object, a function that adds nodes, or ONNX: a file that ends in .onnx, a
+                ``ModelProto`` or a ``FunctionProto``. None in a list for an output without one.
+            weights: factors of the losses (Keras ``loss_weights``), likewise.
+            sample_weights: whether the recipe takes a weight for each sample; ``train`` adds that by itself
+                where it is given some.
+            arguments: of a loss given by name or class.
 
         Raises:
             UnknownNameError: no loss, or no output, of that name.
+            ValueError: no loss, or a number of them that is not that of the outputs.
+            InvalidModelError: an .onnx file cannot be read or is not valid ONNX.
         """
-        chosen = self._for_outputs(loss, "loss")
+        chosen = {k: v for k, v in self._for_outputs(loss, "loss").items() if v is not None}
         if not chosen:
             raise ValueError(f"no loss given; the model has outputs {list(self.output_names)}")
         found = {name: losses.get(one, **arguments) for name, one in chosen.items()}
-        return self._with(self._known_parts().with_objective(compose.Losses(found)))
+        factors = {} if weights is None else self._for_outputs(weights, "weights")
+        objective = compose.Losses(found, factors, sample_weights)
+        parts = self._known_parts().with_objective(objective)
+        return self._with(parts, lifting.for_training(self._proto))
 
     def optimizer(self, /, optimizer: OptimizerLike, **arguments: Any) -> Model:
-        """A model with this optimizer: a name (with its arguments), a class or an object.
+        """A model with this optimizer: a name (with its arguments), a class, an object or an ONNX function.
 
         Raises:
-            UnknownNameError: no optimizer of that name.
+            UnknownNameError: no optimizer of that name, or a pattern of its ``learning_rates`` matches nothing.
         """
         return self._with(replace(self._known_parts(), optimizer=optimizers.get(optimizer, **arguments)))
 
@@ -156,26 +187,12 @@ class Model:
                 by_output.setdefault(name, []).extend(metrics.get(one) for one in wanted)
         return self._with(replace(self._known_parts(), measures=compose.Metrics(by_output)))
 
-    def freeze(self, *patterns: str) -> Model:
-        """A model that does not train the initializers whose names match (``"conv2d/*"``).
-
-        Raises:
-            UnknownNameError: a pattern matches nothing.
-        """
-        names = [t.name for t in self._proto.graph.initializer]
-        parts, matched = self._known_parts(), set[str]()
-        for pattern in patterns:
-            found = fnmatch.filter(names, pattern)
-            if not found:
-                raise UnknownNameError("initializer", pattern, names)
-            matched.update(found)
-        return self._with(replace(parts, frozen=parts.frozen | matched))
-
     def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
         names = self.output_names
         if isinstance(given, Mapping):
+            known = recipe.computed_values(self._proto.graph)
             for name in given:
-                if name not in names:
+                if name not in known:
                     raise UnknownNameError("output", name, names)
             return dict(given)
         if isinstance(given, (list, tuple)):
@@ -190,8 +207,11 @@ class Model:
         """The parts of the recipe: as chosen, else as the file has them."""
         return self._parts if self._parts is not None else Parts.of(self._proto, self.recipe)
 
-    def _with(self, parts: Parts) -> Model:
-        proto, used = parts.apply(self._proto)
+    def _as_model(self) -> Model:
+        return self
+
+    def _with(self, parts: Parts, proto: ModelProto | None = None) -> Model:
+        proto, used = parts.apply(self._proto if proto is None else proto)
         result = Model.from_proto(proto)
         result._parts = used
         return result
@@ -212,14 +232,17 @@ class Model:
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Data, Data] | None = None,
+        validation_data: tuple[Data, Data] | tuple[Data, Data, Weights] | None = None,
         validation_split: float = 0.0,
+        sample_weight: Weights | None = None,
+        class_weight: ClassWeight | None = None,
         shuffle: bool = True,
         seed: int = 0,
         learning_rate: LearningRate | None = None,
         callbacks: Sequence[Callback] = (),
         engine: str = "tensorflow",
         engine_options: Mapping[str, Any] | None = None,
+        batch_norm: BatchNorm | None = None,
         verbose: Verbose = "auto",
         verify_atol: float = 1e-4,
         verify_rtol: float = 1e-4,
@@ -231,33 +254,47 @@ class Model:
             y: the targets likewise; None where ``x`` is a mapping that holds them.
             epochs: how often all rows are seen; 0 changes nothing.
             batch_size: rows in a step; the last batch of an epoch may be smaller.
-            validation_data: ``(x, y)`` to report ``val_`` numbers of after each epoch.
+            validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to report ``val_`` numbers of.
             validation_split: share of the rows, taken from the end, to use so instead.
+            sample_weight: weight of each sample, (rows,) or (rows, steps), in the loss; for several outputs
+                one for all, or a list or mapping by output name. The model's recipe then takes weights.
+            class_weight: instead, weight of the samples of each class; for several outputs such mappings
+                by output name. Not for the validation data.
             shuffle: whether each epoch has an order of its own.
             seed: determines order and dropout; the same seed gives the same parameters, bit for bit.
-            learning_rate: in place of the optimizer's; a number or a function of the step.
+            learning_rate: for this run in place of the optimizer's; a number, a schedule or another function
+                of the step, counted from 0 over all runs.
             callbacks: see :mod:`neuromatic.training`.
             engine: ``"tensorflow"`` or ``"cntk"``.
             engine_options: options of that engine; for TensorFlow ``jit`` ("auto", True, False), for CNTK
                 ``threads``, ``timeout`` (seconds), ``loader`` ("auto", "native", "builder") and ``learner``
                 ("auto", "recorded").
+            batch_norm: "train" normalizes by the statistics of each batch and updates the running ones,
+                "frozen" uses these and leaves them; None for what the recipe has, "train" if not chosen.
             verbose: 0 silent, 1 progress bar, 2 one line for each epoch, "auto" by the terminal.
             verify_atol: how far onnxruntime may be from the engine, absolutely,
             verify_rtol: and relative to the value.
 
         Raises:
-            RecipeError: no loss or no optimizer has been chosen.
+            RecipeError: no loss or no optimizer has been chosen, or the loss takes no sample weights.
             DataError: the data do not fit the model.
+            ValueError: both kinds of weights are given.
             UnsupportedOpError: the engine cannot train some of the model's operators.
             EngineNotAvailableError: the engine is not installed.
             WorkerError: CNTK's process crashed, was killed or hangs.
             DivergedError: the loss became NaN or infinite.
             VerificationError: onnxruntime disagrees with the engine; the model is as before.
         """
-        found = self._needs_recipe()
-        data, held_out = self._training_data(x, y, validation_data, validation_split)
+        if sample_weight is not None and class_weight is not None:
+            raise ValueError("give sample_weight or class_weight, not both")
+        weighted = sample_weight is not None or class_weight is not None or len(validation_data or ()) > 2
+        model = self._with_batch_norm(batch_norm)._taking_sample_weights(weighted)
+        found = model._needs_recipe()
+        data, held_out = model._training_data(x, y, sample_weight, validation_data, validation_split)
+        if class_weight is not None:
+            data = with_class_weights(model._proto, found, data, class_weight)
         history, trained = train_model(
-            self._proto,
+            model._proto,
             found,
             data,
             held_out,
@@ -273,57 +310,72 @@ class Model:
             tolerance=(verify_atol, verify_rtol),
         )
         if trained is not None:
-            self._proto, self._file_bytes = trained, None
-            self.__dict__.pop("_session", None)
+            self._proto, self._parts, self._file_bytes = trained, model._parts, None
+            for cached in ("_session", "recipe"):
+                self.__dict__.pop(cached, None)
         return history
 
     def _training_data(
-        self, x: Data, y: Data | None, validation_data: tuple[Data, Data] | None, validation_split: float
+        self,
+        x: Data,
+        y: Data | None,
+        sample_weight: Weights | None,
+        validation_data: tuple[Data, Data] | tuple[Data, Data, Weights] | None,
+        validation_split: float,
     ) -> tuple[dict[str, Array], dict[str, Array] | None]:
-        data = self.arrays(x, y)
+        data = self.arrays(x, y, sample_weight)
         if validation_data is not None:
-            return data, self.arrays(*validation_data)
-        if not 0.0 <= validation_split < 1.0:
-            raise ValueError(f"validation_split must be in [0, 1), got {validation_split}")
-        if not validation_split:
-            return data, None
-        length = len(next(iter(data.values())))
-        kept = int(length * (1.0 - validation_split))
-        if not 0 < kept < length:
-            raise DataError(f"validation_split {validation_split} of {length} rows leaves one part empty")
-        return (
-            {name: array[:kept] for name, array in data.items()},
-            {name: array[kept:] for name, array in data.items()},
-        )
+            held_out, truth, *rest = validation_data
+            return data, self.arrays(held_out, truth, *rest)
+        return split(data, validation_split) if validation_split else (data, None)
 
-    def arrays(self, x: Data, y: Data | None = None) -> dict[str, Array]:
-        """Inputs and targets as one checked array for each.
+    def arrays(
+        self, x: Data, y: Data | None = None, sample_weight: Weights | None = None
+    ) -> dict[str, Array]:
+        """Inputs, targets and, where the recipe takes them, sample weights as one checked array for each.
 
         Raises:
             DataError: the data do not fit the model.
         """
-        targets = target_fields(self._proto, self._needs_recipe())
-        inputs = input_fields(self._proto)
-        if y is None:
-            if not isinstance(x, Mapping):
-                raise DataError(f"the targets {[t.name for t in targets]} are missing: give y")
-            y = x
-        arrays = fit_to_fields(x, inputs, "x") | fit_to_fields(y, targets, "y")
-        lengths = {name: len(array) for name, array in arrays.items()}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"x and y have different lengths: {lengths}")
-        return arrays
+        return training_arrays(self._proto, self._needs_recipe(), x, y, sample_weight)
 
-    def evaluate(self, x: Data, y: Data | None = None, *, batch_size: int = 256) -> dict[str, float]:
+    def _taking_sample_weights(self, wanted: bool) -> Model:
+        """This model, or where it is wanted one whose losses take sample weights, of the same state."""
+        if not wanted or all(t.weights for t in self._needs_recipe().targets):
+            return self
+        parts = self._known_parts()
+        assert parts.objective is not None  # there is a recipe
+        model = self._with(replace(parts, objective=parts.objective.with_sample_weights()))
+        weights.carry_over(self._proto, model._proto)
+        return model
+
+    def evaluate(
+        self,
+        x: Data,
+        y: Data | None = None,
+        *,
+        sample_weight: Weights | None = None,
+        batch_size: int = 256,
+    ) -> dict[str, Any]:
         """Loss and metrics in inference form, computed by onnxruntime from the same ONNX definitions.
 
+        Args:
+            x: inputs, as for :meth:`train`,
+            y: targets,
+            sample_weight: and weights of the samples in the loss.
+            batch_size: rows at a time.
+
+        Returns:
+            By name a number, or an array for metrics that report one.
+
         Raises:
-            RecipeError: no loss has been chosen.
+            RecipeError: no loss has been chosen, or it takes no sample weights.
             DataError: the data do not fit the model.
         """
-        found = self._needs_recipe()
-        data = self.arrays(x, y)
-        session = Session(recipe.evaluation_part(self._proto, found))
+        model = self._taking_sample_weights(sample_weight is not None)
+        found = model._needs_recipe()
+        data = model.arrays(x, y, sample_weight)
+        session = Session(recipe.evaluation_part(model._proto, found))
         tally = Tally(found.metrics)
         for batch in batches(data, batch_size):
             tally.add_batch(session.run(batch), found.loss, len(next(iter(batch.values()))))
@@ -348,6 +400,26 @@ class Model:
     def summary(self) -> None:
         """Print layers, shapes and parameters."""
         print(summary_text(self._proto, self.recipe))
+
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        detail: Detail = "layers",
+        direction: Direction = "down",
+    ) -> None:
+        """Draw the inference graph by Graphviz (Keras ``plot_model``; needs ``neuromatic[plot]``).
+
+        Args:
+            path: a file ending in .png, .svg, .pdf or .dot.
+            detail: a box for each layer, or for each ONNX node.
+            direction: where the data flow.
+
+        Raises:
+            ValueError: the file has another ending, or an argument is not possible.
+            EngineNotAvailableError: pygraphviz is not installed.
+        """
+        draw(self._proto, path, detail=detail, direction=direction)
 
     # -- files -------------------------------------------------------------------------------------
 

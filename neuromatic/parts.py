@@ -18,9 +18,9 @@ from neuromatic.compose import (
     frozen_names,
     recorded_terms,
 )
-from neuromatic.graph import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe import Recipe
+from neuromatic.terms import NO_TERMS, Terms
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,35 @@ class Parts:
         measures = None if isinstance(self.measures, RecordedMeasures) else self.measures
         return replace(self, objective=objective, measures=measures)
 
+    def resolved(self, model: ModelProto) -> Parts:
+        """These parts, the optimizer of the file that they come from, ``model``, among them.
+
+        Raises:
+            RecipeError: it is none that can be kept.
+        """
+        if self.optimizer is not None or self.recorded is None:
+            return replace(self, recorded=None)
+        return replace(self, optimizer=RecordedOptimizer.of(model, self.recorded), recorded=None)
+
+    def with_head(self, model: ModelProto, terms: Terms) -> Parts:
+        """What of these parts holds for a model with a new head, and what its layers ask for."""
+        stored = {t.name for t in model.graph.initializer}
+        outputs = {o.name for o in model.graph.output}
+        kept = {name: mask for name, mask in self.terms.masks.items() if name in outputs}
+        together = Terms(
+            (*self.terms.penalties, *terms.penalties),
+            {**self.terms.constraints, **terms.constraints},
+            {**kept, **terms.masks},
+        )
+        return Parts(None, self.optimizer, None, self.frozen & stored, together)
+
     def apply(self, model: ModelProto) -> tuple[ModelProto, Parts]:
         """A copy of ``model`` with a recipe of these parts, or without one while loss or optimizer lack.
 
         Returns:
             The copy, and the parts it was made of.
         """
-        parts = self
-        if parts.optimizer is None and parts.recorded is not None:
-            parts = replace(parts, optimizer=RecordedOptimizer.of(model, parts.recorded))
-        parts = replace(parts, recorded=None)
+        parts = self.resolved(model)
         if parts.objective is None or parts.optimizer is None:
             return recipes.strip(model), parts
         measures = parts.measures or Metrics({})

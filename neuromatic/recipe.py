@@ -10,8 +10,8 @@ no place for (which values are metrics, which input is the target of which outpu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
@@ -39,20 +39,41 @@ class Target:
         name: the input.
         output: the model output that it is compared with; None where the file does not say.
         classes: for class indices, how many classes there are.
+        ignored: for class indices, a label that is allowed besides, whose samples do not count.
+        weights: the input that holds the sample weights of this output's loss; None where it has none.
     """
 
     name: str
     output: str | None = None
     classes: int | None = None
+    ignored: int | None = None
+    weights: str | None = None
+
+    def notes(self) -> dict[str, str | int | None]:
+        """What goes into ``metadata_props``; what only some targets have is left out of the others."""
+        rare = ("ignored", "weights")
+        return {key: value for key, value in asdict(self).items() if value is not None or key not in rare}
 
 
 @dataclass(frozen=True)
 class MetricSums:
-    """A metric in the algorithm: its name, the value that holds its sums, and what they mean."""
+    """A metric in the algorithm.
+
+    Attributes:
+        name: under which it is reported.
+        sums: the value that holds its sums.
+        result: which function of ``metrics.RESULTS`` says what they mean.
+        arguments: of that function.
+    """
 
     name: str
     sums: str
     result: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def notes(self) -> dict[str, Any]:
+        """What goes into the metadata; arguments only where there are some."""
+        return {key: value for key, value in asdict(self).items() if key != "arguments" or value}
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,9 @@ class Recipe:
         metrics: see :class:`MetricSums`.
         learning_rate: the algorithm input that a schedule sets; its initializer holds the default.
         step: the initializer that counts steps.
+        optimizer: name and arguments of the optimizer, where its nodes do not say all of it.
+        schedule: name and arguments of the schedule of the learning rate; None for a number.
+        gradient_of: what gradients are taken of, if not of the loss itself.
     """
 
     loss: str
@@ -76,16 +100,25 @@ class Recipe:
     metrics: tuple[MetricSums, ...] = ()
     learning_rate: str | None = None
     step: str | None = None
+    optimizer: Mapping[str, Any] | None = None
+    schedule: Mapping[str, Any] | None = None
+    gradient_of: str | None = None
 
     def metadata(self) -> str:
         """What goes into ``metadata_props``."""
+        rare = {
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "loss": None if self.gradient_of is None else self.loss,
+        }
         return json.dumps(
             {
                 "version": METADATA_VERSION,
-                "targets": [asdict(t) for t in self.targets],
-                "metrics": [asdict(m) for m in self.metrics],
+                "targets": [t.notes() for t in self.targets],
+                "metrics": [m.notes() for m in self.metrics],
                 "learning_rate": self.learning_rate,
                 "step": self.step,
+                **{key: value for key, value in rare.items() if value is not None},
             }
         )
 
@@ -112,13 +145,16 @@ def read(model: ModelProto) -> Recipe | None:
     defaults = {t.name for t in info.algorithm.initializer}
     unset = [i.name for i in info.algorithm.input if i.name not in defaults]
     return Recipe(
-        loss=y,
+        loss=notes.get("loss", y),
         trainable=xs,
         updates={binding.key: binding.value for binding in info.update_binding},
         targets=tuple(Target(**t) for t in notes.get("targets", [{"name": name} for name in unset])),
         metrics=tuple(MetricSums(**m) for m in notes.get("metrics", [])),
         learning_rate=notes.get("learning_rate"),
         step=notes.get("step"),
+        optimizer=notes.get("optimizer"),
+        schedule=notes.get("schedule"),
+        gradient_of=y if "loss" in notes else None,
     )
 
 
@@ -164,12 +200,17 @@ def _check_notes(notes: Any) -> None:
     """
     for target in notes["targets"]:
         found = Target(**target)
-        _check_text(found.name, found.output or "")
-        if not (found.classes is None or isinstance(found.classes, int)):
-            raise TypeError(f"classes is {found.classes!r}")
+        _check_text(found.name, found.output or "", found.weights or "")
+        for number in (found.classes, found.ignored):
+            if not (number is None or isinstance(number, int)):
+                raise TypeError(f"{number!r} is not a class")
     for metric in notes["metrics"]:
-        _check_text(*asdict(MetricSums(**metric)).values())
-    _check_text(notes["learning_rate"] or "", notes["step"] or "")
+        sums = MetricSums(**metric)
+        _check_text(sums.name, sums.sums, sums.result, *dict(sums.arguments))
+    _check_text(notes["learning_rate"] or "", notes["step"] or "", notes.get("loss", ""))
+    for named in (notes.get("optimizer"), notes.get("schedule")):
+        if named is not None:
+            _check_text(named["name"], *named["arguments"].keys())
 
 
 def _check_text(*values: object) -> None:
@@ -240,6 +281,12 @@ def data_inputs(graph: GraphProto) -> list[str]:
     return [i.name for i in graph.input if i.name not in initialized]
 
 
+def computed_values(graph: GraphProto) -> list[str]:
+    """The values that a loss may be of: the outputs, and what any node computes."""
+    inner = (name for node in graph.node for name in node.output if name)
+    return list(dict.fromkeys([*(o.name for o in graph.output), *inner]))
+
+
 def upstream(nodes: Sequence[NodeProto], names: Iterable[str]) -> list[NodeProto]:
     """The nodes that the named values depend on, in order."""
     needed = set(names)
@@ -247,11 +294,18 @@ def upstream(nodes: Sequence[NodeProto], names: Iterable[str]) -> list[NodeProto
     for node in reversed(nodes):
         if needed.intersection(node.output):
             kept.append(node)
-            needed.update(name for name in node.input if name)
-            for attribute in node.attribute:
-                for graph in [attribute.g, *attribute.graphs]:
-                    needed.update(name for inner in graph.node for name in inner.input)
+            needed.update(reads(node))
     return kept[::-1]
+
+
+def reads(node: NodeProto) -> Iterator[str]:
+    """The values that a node reads, those inside the graphs that it carries included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                yield from reads(inner)
+            yield from (output.name for output in graph.output)
 
 
 def part_for(model: ModelProto, outputs: Sequence[str], types: Mapping[str, Value]) -> ModelProto:
@@ -259,7 +313,7 @@ def part_for(model: ModelProto, outputs: Sequence[str], types: Mapping[str, Valu
     whole = combined(model)
     graph = whole.graph
     nodes = upstream(graph.node, outputs)
-    used = {name for node in nodes for name in node.input} | set(outputs)
+    used = {name for node in nodes for name in reads(node)} | set(outputs)
     part = ModelProto(ir_version=whole.ir_version)
     part.opset_import.extend(model.opset_import)
     part.functions.extend(model.functions)
@@ -275,9 +329,27 @@ def part_for(model: ModelProto, outputs: Sequence[str], types: Mapping[str, Valu
 def evaluation_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     """The graph from inputs and targets to the model's outputs, the loss and the sums of each metric."""
     outputs = [o.name for o in model.graph.output]
-    extra = [recipe.loss, *(m.sums for m in recipe.metrics)]
-    names = list(dict.fromkeys([*outputs, *extra]))
+    names = list(dict.fromkeys([*outputs, *_reported(recipe)]))
     return part_for(model, names, value_types(model))
+
+
+def reported_part(model: ModelProto, recipe: Recipe) -> ModelProto:
+    """The graph from inputs and targets to the loss and the sums of each metric alone."""
+    return part_for(model, _reported(recipe), value_types(model))
+
+
+def step_part(model: ModelProto, recipe: Recipe) -> ModelProto:
+    """The training step as one graph, without the nodes that neither report nor update anything."""
+    whole = combined(model)
+    target = [recipe.gradient_of] if recipe.gradient_of else []
+    needed = upstream(whole.graph.node, [*_reported(recipe), *target, *recipe.updates.values()])
+    del whole.graph.node[:]
+    whole.graph.node.extend(needed)
+    return whole
+
+
+def _reported(recipe: Recipe) -> list[str]:
+    return list(dict.fromkeys([recipe.loss, *(m.sums for m in recipe.metrics)]))
 
 
 def default_learning_rate(model: ModelProto, recipe: Recipe) -> float | None:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from neuromatic import operators as op
 from neuromatic._lookup import from_name
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder, Term
+from neuromatic.graph import GraphBuilder
+from neuromatic.terms import Term
 from neuromatic.values import Value, shape_text
 
 
@@ -72,7 +73,7 @@ class L2(Regularizer):
 
 @dataclass(frozen=True)
 class L1L2(Regularizer):
-    """``l1 * sum(|x|) + l2 * sum(x²)`` (Keras ``L1L2``; the name ``"l1_l2"`` means 0.01 of each).
+    """``l1 * sum(|x|) + l2 * sum(x²)`` (Keras ``L1L2``; the name ``"l1_l2"`` is 0.01 of each).
 
     Args:
         l1: the factor of the absolute values, at least 0.
@@ -132,7 +133,7 @@ class OrthogonalRegularizer(Regularizer):
 
 @dataclass(frozen=True)
 class _L1L2ByName(L1L2):
-    """What Keras means by the string ``"l1_l2"``."""
+    """What the string ``"l1_l2"`` means; Keras 3 knows none that makes an L1L2 with factors above 0."""
 
     l1: float = 0.01
     l2: float = 0.01

@@ -48,13 +48,15 @@ class Sequential(FluentLayers):
         opset: version of ONNX' operator set, 17 or more; raised as far as an operator needs.
         name: name of the graph.
         layers: layers to begin with.
+        data_format: ``"channels_last"`` where the data are (batch, ..., channels), and ``input_shape`` too;
+            the layers get them with channels first, see :func:`neuromatic.Input`.
 
     Attributes:
-        input: the symbolic input.
+        input: the symbolic input, channels first.
         output: what the last layer computes; the input as long as there is none.
 
     Raises:
-        ValueError: a dimension or the opset is not possible.
+        ValueError: a dimension, the opset or ``data_format`` is not possible.
         ShapeError: a layer cannot take what the one before it gives.
 
     >>> model = Sequential((1, 28, 28)).conv2d(8, 3, activation="relu").flatten().dense(10)
@@ -71,6 +73,7 @@ class Sequential(FluentLayers):
     opset: int = DEFAULT_OPSET
     name: str = "sequential"
     layers: tuple[Layer, ...] = ()
+    data_format: str = "channels_first"
     input: SymbolicTensor = field(init=False, repr=False, compare=False)
     output: SymbolicTensor = field(init=False, repr=False, compare=False)
 
@@ -81,7 +84,7 @@ class Sequential(FluentLayers):
                 f"Sequential: opset must be from {DEFAULT_OPSET} to {newest}, the newest that the installed "
                 f"onnx knows, got {self.opset}"
             )
-        tensor = Input(self.input_shape, self.dtype)
+        tensor = Input(self.input_shape, self.dtype, data_format=self.data_format)
         self._set(input_shape=tuple(self.input_shape), layers=tuple(self.layers), input=tensor)
         for layer in self.layers:
             tensor = _only_result(layer, tensor)
@@ -127,10 +130,16 @@ class Sequential(FluentLayers):
     optimizer = delegated(Model.optimizer)
     metrics = delegated(Model.metrics)
     freeze = delegated(Model.freeze)
+    unfreeze = delegated(Model.unfreeze)
+    train_only = delegated(Model.train_only)
+    train_last = delegated(Model.train_last)
+    insert_dropout = delegated(Model.insert_dropout)
+    replace_head = delegated(Model.replace_head)
     train = delegated(Model.train)
     evaluate = delegated(Model.evaluate)
     predict = delegated(Model.predict)
     summary = delegated(Model.summary)
+    plot = delegated(Model.plot)
     save = delegated(Model.save)
     export = delegated(Model.export)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from io import StringIO
+from itertools import groupby
 from math import prod
 
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from neuromatic import flops
 from neuromatic.recipe import Recipe, strip, value_types
 from neuromatic.values import Shape, shape_text
 
@@ -26,6 +29,9 @@ class Row:
         shape: shape of the last output.
         parameters: names of the initializers that it is the first to use.
         count: how many numbers these hold.
+        flops: estimated floating-point operations for one row of data.
+        inputs: names of the values that its nodes take.
+        outputs: names of the values that its nodes compute.
     """
 
     name: str
@@ -33,31 +39,67 @@ class Row:
     shape: Shape | None
     parameters: tuple[str, ...]
     count: int
+    flops: int = field(default=0, compare=False)
+    inputs: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    outputs: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
-def rows(model: ModelProto) -> list[Row]:
-    """The layers of a model in order. ``Constant`` nodes are left out."""
+def rows(model: ModelProto, *, by_node: bool = False) -> list[Row]:
+    """The layers of a model in order, or its nodes. ``Constant`` nodes are left out."""
     types = value_types(strip(model))
+    shapes = flops.sizes(types)
     sizes = {t.name: prod(t.dims) for t in model.graph.initializer}
     found: list[Row] = []
     seen: set[str] = set()
     for node in model.graph.node:
         if node.op_type == "Constant":
             continue
-        name = node.name.rsplit("/", 1)[0] or node.output[0]
+        name = (node.name or node.output[0]) if by_node else layer_of(node)
         names = tuple(x for x in node.input if x in sizes and x not in seen)
         seen.update(names)
         output = types.get(node.output[0])
-        shape = output.shape if output else None
-        count = sum(sizes[x] for x in names)
-        if found and found[-1].name == name:
-            last = found.pop()
-            found.append(
-                Row(name, (*last.operators, node.op_type), shape, last.parameters + names, last.count + count)
-            )
-        else:
-            found.append(Row(name, (node.op_type,), shape, names, count))
+        row = Row(
+            name,
+            (node.op_type,),
+            output.shape if output else None,
+            names,
+            sum(sizes[x] for x in names),
+            flops.estimate(model, node, shapes),
+            tuple(filter(None, node.input)),
+            tuple(filter(None, node.output)),
+        )
+        if found and found[-1].name == name and not by_node:
+            row = _joined(found.pop(), row)
+        found.append(row)
     return found
+
+
+def layer_of(node: NodeProto) -> str:
+    """The layer that a node belongs to: its name up to the last slash, or its output where it has none."""
+    return node.name.rsplit("/", 1)[0] or node.output[0]
+
+
+def _joined(first: Row, second: Row) -> Row:
+    return Row(
+        first.name,
+        first.operators + second.operators,
+        second.shape,
+        first.parameters + second.parameters,
+        first.count + second.count,
+        first.flops + second.flops,
+        first.inputs + second.inputs,
+        first.outputs + second.outputs,
+    )
+
+
+def counted(operators: Sequence[str]) -> list[str]:
+    """Operators in order, what repeats as ``Mul x3``.
+
+    >>> counted(["Mul", "Mul", "Add", "Mul"])
+    ['Mul x2', 'Add', 'Mul']
+    """
+    runs = [(name, len(list(group))) for name, group in groupby(operators)]
+    return [name if count == 1 else f"{name} x{count}" for name, count in runs]
 
 
 def summary_text(model: ModelProto, recipe: Recipe | None) -> str:
@@ -68,17 +110,22 @@ def summary_text(model: ModelProto, recipe: Recipe | None) -> str:
         ("operators", "left"),
         ("output", "left"),
         ("parameters", "right"),
+        ("FLOPs", "right"),
     ):
         table.add_column(column, justify="right" if justify == "right" else "left")
-    for row in rows(model):
-        cells = (row.name, " ".join(row.operators), shape_text(row.shape), f"{row.count:,}")
+    layers = rows(model)
+    for row in layers:
+        operators = " ".join(counted(row.operators))
+        cells = (row.name, operators, shape_text(row.shape), f"{row.count:,}", f"{row.flops:,}")
         table.add_row(*(Text(cell) for cell in cells))  # names may look like markup
     out = StringIO()
     Console(file=out, width=100, color_system=None, force_terminal=False).print(table)
     sizes = {t.name: prod(t.dims) for t in model.graph.initializer}
     total = sum(sizes.values())
-    lines = [f"parameters: {total:,}"]
+    lines = [f"FLOPs for one row of data: about {sum(row.flops for row in layers):,}"]
+    trained = ""
     if recipe is not None:
         trainable = sum(sizes.get(name, 0) for name in recipe.trainable)
-        lines = [f"parameters: {total:,}, of which {trainable:,} are trained"]
+        trained = f", of which {trainable:,} are trained"
+    lines.append(f"parameters: {total:,}{trained}")
     return out.getvalue().rstrip() + "\n\n" + "\n".join(lines)

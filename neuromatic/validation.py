@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto
 
 from neuromatic import recipe as recipes
 from neuromatic.errors import InvalidModelError, RecipeError
-from neuromatic.metrics import RESULTS
-from neuromatic.recipe import FLOATS, Recipe
-from neuromatic.values import Value, dtype_name
+from neuromatic.metrics import RESULTS, result_of
+from neuromatic.recipe import FLOATS, MetricSums, Recipe
+from neuromatic.values import Shape, Value, dtype_name, shape_text
 
 
 def validate(model: ModelProto) -> Recipe | None:
@@ -36,7 +37,7 @@ def validate(model: ModelProto) -> Recipe | None:
     if problems:
         raise RecipeError(f"{problems[0]}, but the model has no initializer of that name")
     _check_values(recipe, types)
-    _check_inputs(recipe, algorithm, {o.name for o in model.graph.output})
+    _check_inputs(recipe, algorithm, set(recipes.computed_values(model.graph)))
     _check_state(recipe, types)
     for name, new in recipe.updates.items():
         _check_same_type(name, types[name], types[new])
@@ -45,7 +46,7 @@ def validate(model: ModelProto) -> Recipe | None:
 
 def _check_values(recipe: Recipe, types: Mapping[str, Value]) -> None:
     named = {
-        "the loss": [recipe.loss],
+        "the loss": [recipe.loss, *([recipe.gradient_of] if recipe.gradient_of else [])],
         "update_binding": list(recipe.updates.values()),
         "a metric": [m.sums for m in recipe.metrics],
         "the step": [recipe.step] if recipe.step else [],
@@ -58,22 +59,39 @@ def _check_values(recipe: Recipe, types: Mapping[str, Value]) -> None:
     if loss.shape not in (None, ()):
         raise RecipeError(f"the loss {recipe.loss!r} has shape {loss.shape}, expected a scalar")
     for metric in recipe.metrics:
-        shape = types[metric.sums].shape
-        if metric.result not in RESULTS or (shape is not None and shape != (2,)):
-            raise RecipeError(
-                f"metric {metric.name!r} makes {metric.result!r} of {shape}; this Neuromatic knows "
-                f"{sorted(RESULTS)} of (2,)"
-            )
+        _check_metric(metric, types[metric.sums].shape)
 
 
-def _check_inputs(recipe: Recipe, algorithm: GraphProto, outputs: set[str]) -> None:
+def _check_metric(metric: MetricSums, shape: Shape | None) -> None:
+    """The result is one that is known, and can be made of sums of that shape."""
+    rule = RESULTS.get(metric.result)
+    if rule is None:
+        raise RecipeError(
+            f"metric {metric.name!r} reports {metric.result!r}; this Neuromatic knows {sorted(RESULTS)}"
+        )
+    if shape is None:
+        return
+    if not rule.fits(shape):
+        raise RecipeError(
+            f"metric {metric.name!r} makes {metric.result!r} of sums {shape_text(shape)}, "
+            f"expected {shape_text(rule.shape)}"
+        )
+    try:
+        result_of(metric.result, np.zeros([int(size or 0) for size in shape]), metric.arguments)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"metric {metric.name!r} cannot make {metric.result!r} with {dict(metric.arguments)}: {error}"
+        ) from error
+
+
+def _check_inputs(recipe: Recipe, algorithm: GraphProto, values: set[str]) -> None:
     inputs, defaults = {i.name for i in algorithm.input}, {t.name for t in algorithm.initializer}
-    targets = [t.name for t in recipe.targets]
+    targets = [t.name for t in recipe.targets] + [t.weights for t in recipe.targets if t.weights]
     for name in [*targets, *([recipe.learning_rate] if recipe.learning_rate else [])]:
         if name not in inputs:
             raise RecipeError(f"the recipe names {name!r}, which is not an input of the training graph")
     for target in recipe.targets:
-        if target.output is not None and target.output not in outputs:
+        if target.output is not None and target.output not in values:
             raise RecipeError(
                 f"target {target.name!r} is for output {target.output!r}, which the model lacks"
             )

@@ -42,6 +42,14 @@ def write_back(model: ModelProto, parameters: Mapping[str, Array]) -> None:
         _set_values(tensors[name], array)
 
 
+def carry_over(old: ModelProto, new: ModelProto) -> None:
+    """Give a recipe the state of another: initializers of its algorithm of the same name and shape."""
+    tensors = stored_tensors(new)
+    stored = [tensor for info in old.training_info for tensor in info.algorithm.initializer]
+    kept = {t.name: t for t in stored if t.name in tensors and tensors[t.name].dims == t.dims}
+    write_back(new, {name: numpy_helper.to_array(tensor) for name, tensor in kept.items()})
+
+
 def _set_values(tensor: TensorProto, array: Array) -> None:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
     fresh = numpy_helper.from_array(array.astype(dtype, copy=False))

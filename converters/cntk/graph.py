@@ -10,6 +10,7 @@ the place of the batch, and its *static* shape without that place.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,15 +216,19 @@ class Graph:
             self.cells[name] = self.new(array.shape, array.dtype, cell=True)
         return self.cells[name]
 
-    def noise_like(self, like: Tensor, kind: str, **arguments: float) -> Tensor:
+    def noise_like(self, like: Tensor, kind: str, seed: float | None = None, **arguments: float) -> Tensor:
         """Random numbers, drawn anew in each step, with the shape of ``like`` and its batch in front.
 
         Args:
             kind: ``"mask"``: 0 with probability ``rate``, else 1 / (1 - rate); ``"uniform"`` from ``low`` to
                 ``high``; ``"normal"`` of ``mean`` and ``scale``.
+            seed: the node's own, which makes the numbers others.
         """
         drawn = self.new((None, *like.static), np.float32)
-        entry = {"register": drawn.register, "shape": like.static, "kind": kind, "key": len(self.noise)}
+        key = len(self.noise)
+        if seed is not None:
+            key += (zlib.crc32(f"{seed:g}".encode()) + 1) << 24
+        entry = {"register": drawn.register, "shape": like.static, "kind": kind, "key": key}
         self.noise.append(entry | arguments)
         return drawn
 

@@ -75,6 +75,9 @@ def recognise(model: ModelProto, recipe: Recipe) -> Learner | None:
         if (node.domain, node.op_type) != (first.domain, first.op_type) or _settings(node) != settings:
             return None
     found = [node for node in nodes if node is not None]
+    made = {name for node in found for name in node.output}
+    if any(made.intersection(node.input) for node in algorithm.node):  # averages of new parameters
+        return None
     kind = KINDS[first.domain, first.op_type]
     return Learner(
         kind,

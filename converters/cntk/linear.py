@@ -65,6 +65,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
             return ck.transpose(ck.times(ck.transpose(a, front), b), back)
         return ck.times(a, b)
     if b.shape[-1] is None:
+        if a.shape[-2] is None:
+            raise ck.CannotRecordError("a matrix product of the batch with the batch")
         swapped = product(_turned(b), _turned(a))
         return _turned(swapped)
     return _stacked(a, b)

@@ -6,6 +6,7 @@ from neuromatic.converters.cntk import (
     activation,
     constant,
     conv,
+    einsum,
     extend,
     feature_norm,
     gather,
@@ -20,6 +21,7 @@ from neuromatic.converters.cntk import (
     reduce,
     regularization,
     reshape,
+    resize,
     training,
 )
 from neuromatic.converters.cntk.registry import ops
@@ -28,6 +30,7 @@ __all__ = [
     "activation",
     "constant",
     "conv",
+    "einsum",
     "extend",
     "feature_norm",
     "gather",
@@ -43,5 +46,6 @@ __all__ = [
     "reduce",
     "regularization",
     "reshape",
+    "resize",
     "training",
 ]

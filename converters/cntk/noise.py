@@ -10,7 +10,7 @@ from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
 
-def noise_like(x: Tensor, kind: str, **arguments: float) -> Tensor:
+def noise_like(x: Tensor, kind: str, seed: float | None = None, **arguments: float) -> Tensor:
     """Random numbers in the shape of ``x``; see :meth:`Graph.noise_like`.
 
     Raises:
@@ -18,16 +18,18 @@ def noise_like(x: Tensor, kind: str, **arguments: float) -> Tensor:
     """
     if x.batch is None:
         raise ck.CannotRecordError("random numbers for what is the same for all rows")
-    drawn = x.graph.noise_like(x, kind, **arguments)
+    drawn = x.graph.noise_like(x, kind, seed, **arguments)
     return ck.transpose(drawn, [*range(1, x.batch + 1), 0, *range(x.batch + 1, x.rank)])
 
 
-def _drawn(scope: Scope, like: Value, dtype: int | None, kind: str, **arguments: float) -> Tensor:
+def _drawn(
+    scope: Scope, like: Value, dtype: int | None, kind: str, seed: float | None, **arguments: float
+) -> Tensor:
     if not scope.context.training:
         raise ck.CannotRecordError("random numbers outside training")
     if dtype not in (None, 1):
         raise ck.CannotRecordError(f"random numbers of type {dtype}")
-    return noise_like(ck.tensor(like, scope.context.graph), kind, **arguments)
+    return noise_like(ck.tensor(like, scope.context.graph), kind, seed, **arguments)
 
 
 @ops.lowers("RandomUniformLike", since=(1, 22), pure=False)
@@ -38,7 +40,7 @@ def random_uniform_like(
 
     https://onnx.ai/onnx/operators/onnx__RandomUniformLike.html.  22: bfloat16.
     """
-    return _drawn(scope, input, dtype, "uniform", low=low, high=high)
+    return _drawn(scope, input, dtype, "uniform", seed, low=low, high=high)
 
 
 @ops.lowers("RandomNormalLike", since=(1, 22), pure=False)
@@ -49,7 +51,7 @@ def random_normal_like(
 
     https://onnx.ai/onnx/operators/onnx__RandomNormalLike.html.  22: bfloat16.
     """
-    return _drawn(scope, input, dtype, "normal", mean=mean, scale=scale)
+    return _drawn(scope, input, dtype, "normal", seed, mean=mean, scale=scale)
 
 
 @ops.lowers("Bernoulli", since=(15, 22), pure=False)
@@ -58,6 +60,6 @@ def bernoulli(scope: Scope, input: Value, *, dtype: int | None, seed: float | No
 
     https://onnx.ai/onnx/operators/onnx__Bernoulli.html.  22: bfloat16.
     """
-    drawn = _drawn(scope, input, dtype, "uniform", low=0.0, high=1.0)
+    drawn = _drawn(scope, input, dtype, "uniform", seed, low=0.0, high=1.0)
     below = ck.binary("less", drawn, ck.tensor(input, scope.context.graph), np.bool_)
     return ck.with_dtype(below, np.dtype(np.float32))

@@ -111,10 +111,9 @@ class CNTKProgram:
         return self._outcome(self._run("evaluate", dataset, rows)[1])
 
     def predict(self, dataset: CNTKDataset, rows: NDArray[np.int64]) -> dict[str, Array]:
-        """The model's outputs for some rows."""
+        """The model's outputs for some rows, but for those that have operators without a lowering."""
         recording, results = self._run("predict", dataset, rows[None])
-        names = [output.name for output in self.model.graph.output]
-        values = zip(names, results, recording.outputs, strict=True)
+        values = zip(self.recorder.outputs, results, recording.outputs, strict=True)
         return {name: as_onnx(value[0], tensor) for name, value, tensor in values}
 
     def parameters(self) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from neuromatic.converters.cntk.learner import recognise
 from neuromatic.converters.cntk.lowerings import ops
 from neuromatic.converters.cntk.native import Native, native
 from neuromatic.converters.cntk.recording import RecordingContext, call
-from neuromatic.converters.lowering import initial_values, plan, run
+from neuromatic.converters.lowering import initial_values, plan, plan_outputs, run
 from neuromatic.errors import RecipeError, UnsupportedFeatureError
 
 Array = NDArray[Any]
@@ -66,6 +66,7 @@ class Recorder:
         recipe: the model's.
         cells: the initializers that the worker keeps by name, with their values in the model.
         learner: see ``learner.recognise``.
+        outputs: names of the model's outputs that CNTK can compute.
         first_step: what the step counter says.
 
     Raises:
@@ -78,15 +79,20 @@ class Recorder:
         found = recipes.read(model)
         if found is None:
             raise RecipeError("the model has no recipe to train by")
+        if found.gradient_of is not None:
+            raise UnsupportedFeatureError(
+                f"cntk takes gradients of the loss itself, not of {found.gradient_of!r}: choose an optimizer "
+                f"without loss_scale_factor"
+            )
         self.model, self.recipe = model, found
         self.learner = recognise(model, found) if own_learners else None
-        whole = recipes.combined(model)
+        whole = recipes.step_part(model, found)
         self._constants: dict[str, Any] = dict(initial_values(whole))
         self.cells = self._choose_cells()
         self.first_step = int(self._constants[found.step]) if found.step else 0
         graphs: dict[Kind, ModelProto] = {
             "train": _without(whole, frozenset() if self.learner is None else self.learner.nodes),
-            "evaluate": recipes.evaluation_part(model, found),
+            "evaluate": recipes.reported_part(model, found),
             "predict": recipes.strip(model),
         }
         self._native: Native | None = None
@@ -94,7 +100,9 @@ class Recorder:
             self._native = native(model, self.cells, model.training_info[0].algorithm.node)
             imported = frozenset(node.output[0] for node in model.graph.node if node.output)
             graphs = {kind: _without(graph, imported) for kind, graph in graphs.items()}
+        predict, self.outputs = plan_outputs(graphs.pop("predict"), ops)
         self._plans = {kind: plan(graph, ops, training=kind == "train") for kind, graph in graphs.items()}
+        self._plans["predict"] = predict
 
     def _choose_cells(self) -> dict[str, Array]:
         recipe, found = self.recipe, {}
@@ -119,7 +127,7 @@ class Recorder:
         recipe = self.recipe
         graph, values = self._recorded(kind, spec)
         if kind == "predict":
-            outputs = [ck.tensor(values[o.name], graph) for o in self.model.graph.output]
+            outputs = [ck.tensor(values[name], graph) for name in self.outputs]
             header = described(graph, outputs=[t.register for t in outputs], loss=False)
             return Recording(graph, tuple(outputs), values, header)
         loss = ck.reshape(ck.tensor(values[recipe.loss], graph), ())

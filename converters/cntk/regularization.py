@@ -28,7 +28,7 @@ def dropout(
     wanted = training_mode is not None and bool(ck.array(training_mode, "training_mode").item())
     if wanted and rate and not scope.context.training:
         raise ck.CannotRecordError("training_mode outside training")
-    return _dropout(scope, data, rate, np.bool_)
+    return _dropout(scope, data, rate, np.bool_, seed)
 
 
 @ops.lowers("Dropout", since=(10,), pure=False)
@@ -44,7 +44,7 @@ def dropout_7(scope: Scope, data: Value, *, ratio: float) -> Value | tuple[Value
 
 
 def _dropout(
-    scope: Scope, data: Value, rate: float, mask_type: type[np.generic]
+    scope: Scope, data: Value, rate: float, mask_type: type[np.generic], seed: int | None = None
 ) -> Value | tuple[Value, Value]:
     if not scope.context.training or rate == 0:
         if not scope.wants(1):
@@ -54,6 +54,6 @@ def _dropout(
     if rate >= 1:
         raise ck.CannotRecordError(f"a ratio of {rate}")
     x = ck.tensor(data, scope.context.graph)
-    factors = noise_like(x, "mask", rate=rate)
+    factors = noise_like(x, "mask", seed, rate=rate)
     y = ck.with_dtype(ck.multiply(x, factors), x.dtype)
     return (y, ck.binary("greater", factors, ck.number(0.0), mask_type)) if scope.wants(1) else y

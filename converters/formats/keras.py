@@ -20,13 +20,13 @@ from onnx import GraphProto, ModelProto
 from neuromatic import weights
 from neuromatic.converters.formats.onnx_file import default_opset, raise_opset
 from neuromatic.converters.formats.verify import verify
-from neuromatic.converters.quiet import quiet, wanted
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field
 from neuromatic.errors import ConversionError, EngineNotAvailableError
 from neuromatic.files import replacing
 from neuromatic.graph import BATCH, DEFAULT_OPSET
 from neuromatic.inference import Session
+from neuromatic.quiet import quiet, wanted
 
 EXPORTED_OPSETS = range(11, 19)
 """The versions of ONNX' operators that the export writes; newer ones are reached by raising."""

@@ -17,7 +17,7 @@ from neuromatic import Model, load
 from neuromatic import recipe as recipes
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
-from neuromatic.data import input_fields, target_fields
+from neuromatic.data import input_fields, target_fields, weight_fields
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
 from neuromatic.graph import ir_version_for
 from neuromatic.inference import Session
@@ -75,7 +75,9 @@ def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> floa
         VerificationError: they differ by more than ``atol``.
     """
     recipe = recipes.read(new)
-    fields = [*input_fields(old), *(target_fields(old, recipe) if recipe else ())]
+    fields = [*input_fields(old)]
+    if recipe is not None:
+        fields += [*target_fields(old, recipe), *weight_fields(old, recipe)]
     parts = [recipes.evaluation_part(m, recipe) if recipe else recipes.strip(m) for m in (old, new)]
     before = Session(parts[0])
     try:

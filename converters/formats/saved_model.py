@@ -21,11 +21,11 @@ from onnx import ModelProto
 from neuromatic import compose, load
 from neuromatic import recipe as recipes
 from neuromatic.converters.formats.verify import verify
-from neuromatic.converters.quiet import quiet
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
 from neuromatic.errors import ConversionError
 from neuromatic.inference import Session
+from neuromatic.quiet import quiet
 from neuromatic.recipe import FLOATS
 
 MARKER = "saved_model.pb"

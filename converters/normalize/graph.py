@@ -204,7 +204,7 @@ class Rewriter(GraphBuilder):
     def outputs(self, node: NodeProto, inputs: Sequence[Value | None]) -> list[Value]:
         """The outputs of a node as far as ONNX can tell what they are."""
         try:
-            schema = self._schema(node.op_type, domain_name(node.domain))
+            schema = self.schema(node.op_type, domain_name(node.domain))
             types = self._infer(node, schema, [x for x in inputs if x is not None])
         except (ModelError, ValidationError):
             types = [(TensorProto.UNDEFINED, None)] * len(node.output)

@@ -79,13 +79,13 @@ def cast(scope: Scope, input: Tensor, *, round_mode: str, saturate: int, to: int
 
     https://onnx.ai/onnx/operators/onnx__Cast.html.  9: strings.  19: float8, saturate.  24: round_mode.
     """
-    return _cast(scope, input, element_type(scope, to), bool(saturate))
+    return cast_to(scope, input, element_type(scope, to), bool(saturate))
 
 
 @ops.lowers("CastLike", since=(15, 19, 21, 23, 24, 25), layout="any")
 def cast_like(scope: Scope, input: Tensor, target_type: Tensor, *, round_mode: str, saturate: int) -> Tensor:
     """The input in the type of another.  https://onnx.ai/onnx/operators/onnx__CastLike.html"""
-    return _cast(scope, input, dtype(target_type), bool(saturate))
+    return cast_to(scope, input, dtype(target_type), bool(saturate))
 
 
 _LARGEST = {"float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
@@ -96,7 +96,8 @@ _PLAIN = (
 )
 
 
-def _cast(scope: Scope, x: Tensor, kind: tf.DType, saturate: bool) -> Tensor:
+def cast_to(scope: Scope, x: Tensor, kind: tf.DType, saturate: bool) -> Tensor:
+    """A value in another type; floats of eight bits are kept within their range if ``saturate``."""
     source = dtype(x)
     if source == kind:
         return x

@@ -11,6 +11,16 @@ import tensorflow as tf
 
 from neuromatic.converters.lowering import Context
 
+MOST_UNROLLED_NODES = 20_000
+"""Loops that a graph is to be unrolled for are unrolled as long as this many nodes suffice, over all."""
+
+
+@dataclass
+class Unrolled:
+    """How many nodes have come into a graph by unrolled loops."""
+
+    nodes: int = 0
+
 
 @dataclass
 class TensorFlowContext(Context):
@@ -21,12 +31,21 @@ class TensorFlowContext(Context):
         step: number of steps done before this one, an int64 scalar, known or a tensor.
         tape: records the step for its Gradient node; None outside training.
         values: every value of the graph by name, as far as it has been computed.
+        unrolled: what unrolled loops have cost so far.
     """
 
     seed: int = 0
     step: Any = 0
     tape: tf.GradientTape | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    unrolled: Unrolled = field(default_factory=Unrolled)
+
+    def unroll(self, nodes: int) -> bool:
+        """Whether a step of that many nodes may be unrolled, and if so, count it."""
+        if self.unrolled.nodes + nodes > MOST_UNROLLED_NODES:
+            return False
+        self.unrolled.nodes += nodes
+        return True
 
     def random_seed(self, name: str) -> tf.Tensor:
         """The seed of a ``tf.random.stateless_*`` call: a function of the run's seed, step and ``name``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,23 +13,25 @@ from neuromatic.converters import lowering
 from neuromatic.converters.tensorflow import execution
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
+from neuromatic.converters.tensorflow.sequence import TensorSequence
 
 Array = np.ndarray[Any, Any]
 
 
 def run_model(
     model: onnx.ModelProto,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Any],
     *,
     jit: bool = False,
     eager: bool = False,
     known: Collection[str] = (),
-) -> dict[str, Array]:
+) -> dict[str, Any]:
     """The outputs of a model's graph by name, for inputs by name.
 
     Args:
         model: its initializers are constants of the traced graph.
-        inputs: an array for each input of the graph that has no initializer.
+        inputs: an array for each input of the graph that has no initializer; a list of arrays for a
+            sequence, None for an optional without an element. Results are given likewise.
         jit: compile with XLA.
         eager: run each operation by itself, without tracing; the inputs still count as unknown.
         known: names of inputs to use as constants, such as axes and shapes.
@@ -39,17 +41,41 @@ def run_model(
         UnsupportedFeatureError: a node uses an operator in a way that is not handled.
     """
     plan = lowering.plan(model, ops)
-    constants = lowering.initial_values(model) | {name: inputs[name] for name in known}
+    absent = [name for name, value in inputs.items() if value is None]
+    constants: dict[str, Any] = dict(lowering.initial_values(model))
+    constants |= {name: _sequence(inputs[name]) for name in (*known, *absent)}
 
-    def graph(fed: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+    def graph(fed: Mapping[str, Any]) -> dict[str, Any]:
         with tf.GradientTape() as tape:
-            tape.watch([t for t in fed.values() if t.dtype.is_floating and t.dtype.size > 1])
-            values: dict[str, Any] = {**constants, **fed}
+            tape.watch([t for t in tf.nest.flatten(fed) if t.dtype.is_floating and t.dtype.size > 1])
+            values: dict[str, Any] = {**constants, **{n: _sequence(v) for n, v in fed.items()}}
             context = TensorFlowContext(tape=tape, values=values)
             lowering.run(plan, values, context, execution.call)
-        return {o.name: execution.channels_first(values[o.name]) for o in model.graph.output}
+        return {o.name: _plain(values[o.name]) for o in model.graph.output}
 
     function = graph if eager else tf.function(graph, jit_compile=jit, autograph=False)
-    fed = {name: tf.convert_to_tensor(array) for name, array in inputs.items() if name not in known}
+    fed = {
+        name: tf.nest.map_structure(tf.convert_to_tensor, value)
+        for name, value in inputs.items()
+        if name not in constants or (name not in known and value is not None)
+    }
     results = function(fed)
-    return {name: execution.array(value) for name, value in results.items()}
+    return {name: _arrays(value) for name, value in results.items()}
+
+
+def _sequence(value: Any) -> Any:
+    """A list as a sequence of ONNX, everything else as it is."""
+    return TensorSequence(tuple(value)) if isinstance(value, list) else value
+
+
+def _plain(value: Any) -> Any:
+    """A value as a traced function can return it."""
+    if isinstance(value, TensorSequence):
+        return [execution.channels_first(item) for item in value.items]
+    return execution.channels_first(value)
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [execution.array(item) for item in value]
+    return execution.array(value)

@@ -8,6 +8,8 @@ TensorFlow's convolutions and pools on CPU are at their best channels last, ONNX
 with layout ``"NHWC"`` takes its first input, and returns its outputs, channels last; such results travel as
 :class:`ChannelsLast`. Elementwise lowerings (layout ``"any"``) keep them so; all others get them turned
 back, once per value.
+
+Integers that QuantizeLinear made travel as :class:`Quantized`.
 """
 
 from __future__ import annotations
@@ -41,9 +43,24 @@ class ChannelsLast:
         return self._first
 
 
+class Quantized:
+    """Integers that also travel as floats, for the sake of their gradient.
+
+    Attributes:
+        tensor: the integers.
+        steps: the same numbers as floats.
+    """
+
+    def __init__(self, tensor: tf.Tensor, steps: tf.Tensor) -> None:
+        self.tensor = tensor
+        self.steps = steps
+
+
 def channels_first(value: Any) -> Any:
-    """A value as ONNX lays it out."""
-    return value.channels_first() if isinstance(value, ChannelsLast) else value
+    """A value as ONNX has it: in its layout, in its type."""
+    if isinstance(value, ChannelsLast):
+        return value.channels_first()
+    return value.tensor if isinstance(value, Quantized) else value
 
 
 def _rank(value: Any) -> int:
@@ -71,7 +88,9 @@ def _shape(value: Any) -> Any:
 
 
 def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-    """Call one lowering on numpy arrays, tensors and :class:`ChannelsLast` values."""
+    """Call one lowering on numpy arrays, tensors, :class:`ChannelsLast` and :class:`Quantized` values."""
+    if any(isinstance(x, Quantized) for x in inputs):
+        return _call_on_quantized(lowering, scope, inputs, attributes)
     if lowering.pure and all(x is None or isinstance(x, np.ndarray) for x in inputs):
         return _fold(lowering, scope, inputs, attributes)
     if lowering.layout == "NHWC" and _rank(inputs[0]) >= 3:
@@ -89,6 +108,16 @@ def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Ma
         turned = {**attributes, "axis": _axis_of_channels_last(attributes["axis"], rank)}
         return _tag(lowering.function(scope, *laid_out, **turned))
     return lowering.function(scope, *(channels_first(x) for x in inputs), **attributes)
+
+
+def _call_on_quantized(
+    lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Mapping[str, Any]
+) -> Any:
+    """Only DequantizeLinear takes the floats; for all others the integers are meant."""
+    if lowering.key.op == "DequantizeLinear":
+        first, *rest = inputs
+        return lowering.function(scope, first, *map(channels_first, rest), **attributes)
+    return call(lowering, scope, [x.tensor if isinstance(x, Quantized) else x for x in inputs], attributes)
 
 
 def _axis_of_channels_last(axis: int, rank: int) -> int:

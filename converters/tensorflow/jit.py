@@ -7,13 +7,11 @@ kernels are better. On a GPU it gains throughout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import tensorflow as tf
 
 from neuromatic.converters.lowering import Plan
-from neuromatic.converters.registry import Lowering
 
 Jit = bool | Literal["auto"]
 
@@ -27,27 +25,35 @@ BETTER_WITHOUT_ON_CPU = frozenset(
         "GlobalAveragePool",
         "GlobalMaxPool",
         "LSTM",
-        "Loop",
         "MaxPool",
         "RNN",
-        "Scan",
     }
 )
+
+
+NEVER = frozenset(
+    {
+        "Compress",
+        "If",
+        "Loop",
+        "NonMaxSuppression",
+        "NonZero",
+        "RegexFullMatch",
+        "Scan",
+        "StringConcat",
+        "StringNormalizer",
+        "StringSplit",
+        "Unique",
+    }
+)
+"""Operators with results of a size that their values decide, or of strings, which XLA has not."""
 
 
 def should_jit(plan: Plan, jit: Jit) -> bool:
     """The choice for a planned step; ``"auto"`` follows the rule above."""
     if jit != "auto":
         return jit
+    used = {lowering.key.op for lowering in plan.lowerings()}
     if tf.config.list_physical_devices("GPU"):
-        return True
-    return BETTER_WITHOUT_ON_CPU.isdisjoint(operators(plan))
-
-
-def operators(plan: Plan) -> Iterator[str]:
-    """The operators that a plan calls, those inside functions included."""
-    for step in plan.steps:
-        if isinstance(step.action, Lowering):
-            yield step.action.key.op
-        else:
-            yield from operators(step.action)
+        return NEVER.isdisjoint(used)
+    return (BETTER_WITHOUT_ON_CPU | NEVER).isdisjoint(used)

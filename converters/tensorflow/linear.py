@@ -1,6 +1,8 @@
-"""Matrix products: Gemm, MatMul."""
+"""Matrix products: Gemm, MatMul, Einsum."""
 
 from __future__ import annotations
+
+import functools
 
 import tensorflow as tf
 
@@ -57,3 +59,17 @@ def matmul(scope: Scope, A: Tensor, B: Tensor) -> Tensor:
         *batch, inner = shape(A)
         return tf.reshape(tf.matmul(tf.reshape(A, [-1, inner]), B), [*batch, shape(B)[1]])
     return tf.matmul(A, B)
+
+
+@ops.lowers("Einsum", since=(12, 28))
+def einsum(scope: Scope, *Inputs: Tensor, equation: str) -> Tensor:
+    """The sum of products over the letters of the equation that its result lacks, as numpy.einsum.
+
+    https://onnx.ai/onnx/operators/onnx__Einsum.html.  28: bfloat16.
+    """
+    equation, kind = equation.replace(" ", ""), dtype(Inputs[0])
+    if set(equation) <= {",", "-", ">"}:  # scalars alone, which tf.einsum does not take
+        return functools.reduce(tf.multiply, Inputs)
+    if kind.is_floating or kind in (tf.int32, tf.int64):
+        return tf.einsum(equation, *Inputs)
+    return tf.cast(tf.einsum(equation, *(tf.cast(x, tf.int64) for x in Inputs)), kind)

@@ -9,14 +9,19 @@ from neuromatic.converters.tensorflow._tensors import Tensor, dtype, element_typ
 from neuromatic.converters.tensorflow.registry import ops
 
 
-def _drawn(scope: Scope, like: Tensor, number: int | None, normal: bool) -> Tensor:
+def _drawn(scope: Scope, like: Tensor, number: int | None, given: float | None, normal: bool) -> Tensor:
     """Numbers in the shape of ``like``: uniform from 0 to 1, or normal of mean 0 and deviation 1."""
     if not scope.context.training:
         raise unsupported(scope, "random numbers outside a training step, where no runtime draws the same")
-    seed = scope.context.random_seed(scope.within + scope.outputs[0])
+    seed = scope.context.random_seed(seeded(scope.within + scope.outputs[0], given))
     draw = tf.random.stateless_normal if normal else tf.random.stateless_uniform
     numbers = draw(shape(like), seed, alg="philox")
     return tf.cast(numbers, dtype(like) if number is None else element_type(scope, number))
+
+
+def seeded(name: str, given: float | None) -> str:
+    """What tells a node's numbers from another's: its name, and its attribute ``seed`` if it has one."""
+    return name if given is None else f"{name} {given:g}"
 
 
 @ops.lowers("RandomUniformLike", since=(1, 22), pure=False)
@@ -27,7 +32,7 @@ def random_uniform_like(
 
     https://onnx.ai/onnx/operators/onnx__RandomUniformLike.html.  22: bfloat16.
     """
-    return _drawn(scope, input, dtype, False) * (high - low) + low
+    return _drawn(scope, input, dtype, seed, False) * (high - low) + low
 
 
 @ops.lowers("RandomNormalLike", since=(1, 22), pure=False)
@@ -38,7 +43,7 @@ def random_normal_like(
 
     https://onnx.ai/onnx/operators/onnx__RandomNormalLike.html.  22: bfloat16.
     """
-    return _drawn(scope, input, dtype, True) * scale + mean
+    return _drawn(scope, input, dtype, seed, True) * scale + mean
 
 
 @ops.lowers("Bernoulli", since=(15, 22), pure=False)
@@ -47,5 +52,5 @@ def bernoulli(scope: Scope, input: Tensor, *, dtype: int | None, seed: float | N
 
     https://onnx.ai/onnx/operators/onnx__Bernoulli.html.  22: bfloat16.
     """
-    hit = _drawn(scope, input, None, False) < input
+    hit = _drawn(scope, input, None, seed, False) < input
     return tf.cast(hit, input.dtype if dtype is None else element_type(scope, dtype))

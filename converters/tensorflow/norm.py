@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from neuromatic.converters.lowering import Scope
 from neuromatic.converters.tensorflow._tensors import Tensor, dtype, normalized, rank, shape, unsupported
+from neuromatic.converters.tensorflow.reduce import lp_norm
 from neuromatic.converters.tensorflow.registry import ops
 
 
@@ -156,3 +157,38 @@ def layer_normalization(
     y = tf.cast((x - mean) * inverse, dtype(X)) * Scale
     y = y if B is None else y + B
     return (y, mean, inverse)[: max(len(scope.outputs), 1)]
+
+
+@ops.lowers("InstanceNormalization", since=(6, 22), layout="NHWC")
+def instance_normalization(
+    scope: Scope, input: Tensor, scale: Tensor, B: Tensor, *, epsilon: float
+) -> Tensor:
+    """(x - mean) / sqrt(var + epsilon) * scale + B with statistics of each channel of each row.
+
+    https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html.  22: bfloat16.
+    """
+    x = tf.cast(input, tf.float32) if dtype(input).size < 4 else input
+    mean, var = tf.nn.moments(x, list(range(1, rank(x) - 1)), keepdims=True)
+    y = tf.cast((x - mean) * tf.math.rsqrt(var + epsilon), dtype(input))
+    return y * scale + B
+
+
+@ops.lowers("LRN", since=(1, 13), layout="NHWC")
+def lrn(scope: Scope, X: Tensor, *, alpha: float, beta: float, bias: float, size: int) -> Tensor:
+    """x / (bias + alpha / size * s) ** beta, where s sums the squares of ``size`` channels around each.
+
+    https://onnx.ai/onnx/operators/onnx__LRN.html.  13: bfloat16.
+    """
+    before, channels = (size - 1) // 2, shape(X)[-1]
+    squares = tf.pad(tf.square(X), [*[(0, 0)] * (rank(X) - 1), (before, size - 1 - before)])
+    total = tf.add_n([squares[..., i : i + channels] for i in range(size)])
+    return X / tf.pow(bias + alpha / size * total, beta)
+
+
+@ops.lowers("LpNormalization", since=(1, 22))
+def lp_normalization(scope: Scope, input: Tensor, *, axis: int, p: int) -> Tensor:
+    """x / (sum |x| ** p) ** (1 / p) along one axis, and 0 where all of it is 0.
+
+    https://onnx.ai/onnx/operators/onnx__LpNormalization.html.  22: bfloat16.
+    """
+    return tf.math.divide_no_nan(input, lp_norm(input, [axis], p))

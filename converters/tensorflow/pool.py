@@ -20,6 +20,7 @@ from neuromatic.converters.tensorflow._windows import (
     slide,
     window,
 )
+from neuromatic.converters.tensorflow.reduce import lp_norm, powers, root
 from neuromatic.converters.tensorflow.registry import ops
 
 
@@ -143,3 +144,69 @@ def global_average_pool(scope: Scope, X: Tensor) -> Tensor:
 def global_max_pool(scope: Scope, X: Tensor) -> Tensor:
     """The maximum over all spatial axes.  https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html"""
     return tf.reduce_max(X, _spatial_axes(X), keepdims=True)
+
+
+@ops.lowers("LpPool", since=(18, 22), layout="NHWC")
+def lp_pool(
+    scope: Scope,
+    X: Tensor,
+    *,
+    auto_pad: str,
+    ceil_mode: int,
+    dilations: Sequence[int] | None,
+    kernel_shape: Sequence[int],
+    p: int,
+    pads: Sequence[int] | None,
+    strides: Sequence[int] | None,
+) -> Tensor:
+    """(sum |x| ** p) ** (1 / p) of each window.
+
+    https://onnx.ai/onnx/operators/onnx__LpPool.html.  18: ceil_mode, dilations.  22: bfloat16.
+    """
+    w = window(
+        scope,
+        X,
+        kernel_shape,
+        auto_pad=auto_pad,
+        pads=pads,
+        strides=strides,
+        dilations=dilations,
+        ceil_mode=ceil_mode,
+    )
+    if w.padding == "SAME":
+        require_sizes(scope, list(X.shape[1:-1]))
+    return root(slide(padded(powers(X, p), same_as_pads(X, w)), w, tf.add), p)
+
+
+@ops.lowers("LpPool", since=(2, 11), layout="NHWC")
+def lp_pool_2(
+    scope: Scope,
+    X: Tensor,
+    *,
+    auto_pad: str,
+    kernel_shape: Sequence[int],
+    p: int,
+    pads: Sequence[int] | None,
+    strides: Sequence[int] | None,
+) -> Tensor:
+    """LpPool without dilations.  https://onnx.ai/onnx/operators/onnx__LpPool.html"""
+    return lp_pool(
+        scope,
+        X,
+        auto_pad=auto_pad,
+        ceil_mode=0,
+        dilations=None,
+        kernel_shape=kernel_shape,
+        p=p,
+        pads=pads,
+        strides=strides,
+    )
+
+
+@ops.lowers("GlobalLpPool", since=(2, 22), layout="NHWC")
+def global_lp_pool(scope: Scope, X: Tensor, *, p: int) -> Tensor:
+    """(sum |x| ** p) ** (1 / p) over all spatial axes.
+
+    https://onnx.ai/onnx/operators/onnx__GlobalLpPool.html.  22: bfloat16.
+    """
+    return lp_norm(X, _spatial_axes(X), p)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from neuromatic import recipe as recipes
-from neuromatic.converters.lowering import plan, run
+from neuromatic.converters.lowering import plan, plan_outputs, run
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.execution import call, channels_first
 from neuromatic.converters.tensorflow.jit import Jit, should_jit
@@ -64,11 +64,10 @@ class TensorFlowProgram:
             raise RecipeError("the model has no recipe to train by")
         self.recipe = found
         self._seed = seed
-        whole = recipes.combined(model)
+        whole = recipes.step_part(model, found)
         self._step_plan = plan(whole, ops, training=True)
-        self._evaluation_plan = plan(recipes.evaluation_part(model, found), ops)
-        self._output_plan = plan(model, ops)
-        self._output_names = [output.name for output in model.graph.output]
+        self._evaluation_plan = plan(recipes.reported_part(model, found), ops)
+        self._output_plan, self._output_names = plan_outputs(model, ops)
         self._weights = Weights(whole, found.updates)
         self._variables = self._weights.variables
         self._done = tf.Variable(tf.constant(0, tf.int64), name="steps_done")
@@ -104,7 +103,7 @@ class TensorFlowProgram:
         return _outcome(*self._call(self._evaluate_steps, dataset, rows))
 
     def predict(self, dataset: TensorFlowDataset, rows: NDArray[np.int64]) -> dict[str, Array]:
-        """The model's outputs for some rows."""
+        """The model's outputs for some rows, but for those that have operators without a lowering."""
         results = self._call(self._outputs_for, dataset, rows[None])
         return {name: value.numpy() for name, value in results.items()}
 

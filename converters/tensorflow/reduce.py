@@ -50,13 +50,29 @@ def _min(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
 
 
 def _norm(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
-    """The Euclidean norm, whose gradient at 0 is 0."""
-    squared = tf.reduce_sum(tf.square(x), axes, keepdims)
     if not dtype(x).is_floating:
+        squared = tf.reduce_sum(tf.square(x), axes, keepdims)
         return tf.cast(tf.sqrt(tf.cast(squared, tf.float64)), dtype(x))
-    zero = squared == 0
-    root = tf.sqrt(tf.where(zero, tf.ones_like(squared), squared))
-    return tf.where(zero, tf.zeros_like(squared), root)
+    return lp_norm(x, axes, 2, keepdims)
+
+
+def lp_norm(x: Tensor, axes: Sequence[int], p: int, keepdims: bool = True) -> Tensor:
+    """(sum |x| ** p) ** (1 / p), whose gradient at 0 is 0."""
+    return root(tf.reduce_sum(powers(x, p), axes, keepdims), p)
+
+
+def powers(x: Tensor, p: int) -> Tensor:
+    """|x| ** p."""
+    return tf.square(x) if p == 2 else tf.pow(tf.abs(x), p)
+
+
+def root(x: Tensor, p: int) -> Tensor:
+    """x ** (1 / p) for x >= 0, whose gradient at 0 is 0."""
+    if p == 1:
+        return x
+    zero = x == 0
+    positive = tf.where(zero, tf.ones_like(x), x)
+    return tf.where(zero, tf.zeros_like(x), tf.sqrt(positive) if p == 2 else tf.pow(positive, 1 / p))
 
 
 def _log_sum_exp(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:

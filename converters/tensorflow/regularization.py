@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from neuromatic.converters.lowering import Scope
 from neuromatic.converters.tensorflow._tensors import Tensor, dtype, shape, unsupported
+from neuromatic.converters.tensorflow.noise import seeded
 from neuromatic.converters.tensorflow.registry import ops
 
 
@@ -58,7 +59,7 @@ def _dropout(scope: Scope, data: Tensor, ratio: Tensor, active: bool, seed: int 
 
 
 def _seed(scope: Scope, seed: int | None) -> Tensor:
-    """The run's own seed in training; outside, the node's if it has one."""
+    """The run's own seed, with the node's if it has one, in training; outside, the node's alone."""
     if scope.context.training or seed is None:
-        return scope.context.random_seed(scope.within + scope.outputs[0])
+        return scope.context.random_seed(seeded(scope.within + scope.outputs[0], seed))
     return tf.constant([seed & 0x7FFFFFFF, zlib.crc32(scope.outputs[0].encode())], tf.int64)

@@ -315,7 +315,7 @@ def range_(scope: Scope, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
     if all(isinstance(v, np.ndarray) for v in (start, limit, delta)):
         count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
         return (start + np.arange(count) * delta).astype(start.dtype)
-    return tf.range(start, limit, delta)
+    return tf.range(*(tf.reshape(v, []) for v in (start, limit, delta)))
 
 
 @ops.lowers("Range", since=(27,))

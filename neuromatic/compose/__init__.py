@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from neuromatic.compose.measures import Measures, Metrics, RecordedMeasures
 from neuromatic.compose.objective import Losses, Objective, RecordedObjective, target_name
-from neuromatic.compose.recipe import algorithm_builder, compose, frozen_names
+from neuromatic.compose.recipe import algorithm_builder, compose, frozen_names, state_names
 from neuromatic.compose.statistics import is_batch_normalization
 from neuromatic.compose.terms import recorded_terms
-from neuromatic.compose.trainable import trainable_names
+from neuromatic.compose.trainable import differentiable_values, trainable_names
 from neuromatic.compose.update import RecordedOptimizer
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "RecordedOptimizer",
     "algorithm_builder",
     "compose",
+    "differentiable_values",
     "frozen_names",
     "is_batch_normalization",
     "recorded_terms",
+    "state_names",
     "target_name",
     "trainable_names",
 ]

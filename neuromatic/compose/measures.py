@@ -22,9 +22,19 @@ class Measures(ABC):
 
     @abstractmethod
     def emit(
-        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+        self,
+        g: GraphBuilder,
+        outputs: Mapping[str, Value],
+        targets: Sequence[Target],
+        masks: Mapping[str, Value],
     ) -> tuple[MetricSums, ...]:
-        """Add nodes for the sums of each metric."""
+        """Add nodes for the sums of each metric.
+
+        Args:
+            outputs: the model's outputs by name.
+            targets: the truth for some of them.
+            masks: by output name, booleans (batch, steps): which of its steps count.
+        """
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,15 @@ class Metrics(Measures):
     metrics: Mapping[str, Sequence[Metric]]
 
     def emit(
-        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+        self,
+        g: GraphBuilder,
+        outputs: Mapping[str, Value],
+        targets: Sequence[Target],
+        masks: Mapping[str, Value],
     ) -> tuple[MetricSums, ...]:
         truths = {t.output: g.value(t.name) for t in targets}
+        for output, mask in masks.items():
+            g.set_mask(outputs[output], mask)
         emitted: list[MetricSums] = []
         for output, metrics in self.metrics.items():
             if output not in truths:
@@ -46,7 +62,7 @@ class Metrics(Measures):
                 name = _unused(name, {m.name for m in emitted} | {LOSS})
                 with g.layer(f"metric/{name}"):
                     sums = metric.emit(g, truths[output], outputs[output])
-                emitted.append(MetricSums(name, sums.name, metric.result))
+                emitted.append(MetricSums(name, sums.name, metric.result, dict(metric.arguments)))
         return tuple(emitted)
 
 
@@ -67,7 +83,11 @@ class RecordedMeasures(Measures):
     recipe: Recipe
 
     def emit(
-        self, g: GraphBuilder, outputs: Mapping[str, Value], targets: Sequence[Target]
+        self,
+        g: GraphBuilder,
+        outputs: Mapping[str, Value],
+        targets: Sequence[Target],
+        masks: Mapping[str, Value],
     ) -> tuple[MetricSums, ...]:
         copy_part(g, self.model, [m.sums for m in self.recipe.metrics], [t.name for t in self.recipe.targets])
         return self.recipe.metrics

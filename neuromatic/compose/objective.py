@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 from onnx import ModelProto
 
 from neuromatic.compose.recorded import copy_part
-from neuromatic.errors import ModelError
+from neuromatic.errors import ModelError, RecipeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses import Loss
 from neuromatic.recipe import Recipe, Target
-from neuromatic.values import Value
+from neuromatic.values import Shape, Value
 
 LOSS = "loss"
 
@@ -29,38 +29,85 @@ class Objective(ABC):
     complete: ClassVar[bool] = False
 
     @abstractmethod
-    def emit(self, g: GraphBuilder, outputs: Mapping[str, Value]) -> tuple[Value, tuple[Target, ...]]:
-        """Add nodes for the scalar loss; returns it and the targets."""
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], masks: Mapping[str, Value]
+    ) -> tuple[Value, tuple[Target, ...]]:
+        """Add nodes for the scalar loss; returns it and the targets.
+
+        Args:
+            outputs: the model's outputs by name.
+            masks: by output name, booleans (batch, steps): which of its steps count.
+        """
+
+    @abstractmethod
+    def with_sample_weights(self) -> Objective:
+        """The same with an input for the weight of each sample.
+
+        Raises:
+            RecipeError: this cannot be added.
+        """
 
 
 @dataclass(frozen=True)
 class Losses(Objective):
-    """The sum of a loss for each of some outputs, by output name."""
+    """The sum of a loss for each of some outputs, by output name.
+
+    Attributes:
+        losses: by output name.
+        weights: factors of the losses; those that are not named have none.
+        sample_weights: whether each loss has an input for the weight of each sample.
+    """
 
     losses: Mapping[str, Loss]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    sample_weights: bool = False
 
-    def emit(self, g: GraphBuilder, outputs: Mapping[str, Value]) -> tuple[Value, tuple[Target, ...]]:
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], masks: Mapping[str, Value]
+    ) -> tuple[Value, tuple[Target, ...]]:
         targets, totals = [], []
         for name, loss in self.losses.items():
+            if name not in outputs:
+                raise RecipeError(f"there can be no loss of {name!r}, a value whose type is unknown")
             prediction = outputs[name]
             target = g.fresh(target_name(name, list(self.losses)))
             y_true = g.input(target, *_known(loss.target_type(prediction)))
+            weight = g.fresh(target_name(name, list(self.losses), "weight")) if self.sample_weights else None
+            given: dict[str, Any] = {"weight": weight, "mask": masks.get(name)}
             with g.layer(LOSS if len(self.losses) == 1 else f"{LOSS}/{name}"):
-                totals.append(loss.emit(g, y_true, prediction))
-            targets.append(Target(target, name, loss.classes(prediction)))
+                value = loss.emit(g, y_true, prediction, **{k: v for k, v in given.items() if v is not None})
+                totals.append(self._scaled(g, _scalar(loss, value), name))
+            targets.append(Target(target, name, loss.classes(prediction), loss.ignored(), weight))
         return totals[0] if len(totals) == 1 else g.add("Sum", *totals, name=f"{LOSS}/sum"), tuple(targets)
 
+    def with_sample_weights(self) -> Objective:
+        return replace(self, sample_weights=True)
 
-def _known(kind: tuple[int, tuple[int | str | None, ...] | None]) -> tuple[int, tuple[int | str | None, ...]]:
+    def _scaled(self, g: GraphBuilder, loss: Value, output: str) -> Value:
+        if output not in self.weights:
+            return loss
+        return g.add("Mul", loss, g.const(self.weights[output], loss.dtype))
+
+
+def _scalar(loss: Loss, value: Value) -> Value:
+    if value.shape:
+        raise ValueError(
+            f"{type(loss).__name__}: training needs one number for a batch, reduction={loss.reduction!r} "
+            f"gives one for each sample; choose 'sum_over_batch_size' or 'sum'"
+        )
+    return value
+
+
+def _known(kind: tuple[int, Shape | None]) -> tuple[int, Shape]:
     dtype, shape = kind
     if shape is None:
         raise ModelError("a loss needs an output of known rank")
     return dtype, shape
 
 
-def target_name(output: str, outputs: Sequence[str]) -> str:
-    """The algorithm input that holds the truth for an output."""
-    return "target" if len(outputs) == 1 else f"target/{output}"
+def target_name(output: str, outputs: Sequence[str], kind: str = "target") -> str:
+    """The algorithm input that holds the truth, or a sample's weight, for an output."""
+    return kind if len(outputs) == 1 else f"{kind}/{output}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +119,15 @@ class RecordedObjective(Objective):
     model: ModelProto
     recipe: Recipe
 
-    def emit(self, g: GraphBuilder, outputs: Mapping[str, Value]) -> tuple[Value, tuple[Target, ...]]:
-        copy_part(g, self.model, [self.recipe.loss], [t.name for t in self.recipe.targets])
+    def emit(
+        self, g: GraphBuilder, outputs: Mapping[str, Value], masks: Mapping[str, Value]
+    ) -> tuple[Value, tuple[Target, ...]]:
+        names = [t.name for t in self.recipe.targets]
+        names += [t.weights for t in self.recipe.targets if t.weights]
+        copy_part(g, self.model, [self.recipe.loss], names)
         return g.value(self.recipe.loss), self.recipe.targets
+
+    def with_sample_weights(self) -> Objective:
+        raise RecipeError(
+            "the recipe's loss takes no sample weights; choose it anew: .loss(..., sample_weights=True)"
+        )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-from onnx import ModelProto, helper
+from onnx import ModelProto, NodeProto, helper
 
 from neuromatic import recipe as recipes
 from neuromatic.compose.measures import Measures
@@ -18,11 +18,12 @@ from neuromatic.compose.statistics import (
 )
 from neuromatic.compose.terms import constrained, with_penalties
 from neuromatic.compose.trainable import trainable_names
-from neuromatic.compose.update import optimize
+from neuromatic.compose.update import optimize, optimizer_note, scaled, schedule_note
 from neuromatic.errors import RecipeError
-from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, NO_TERMS, TRAINING_DOMAIN, GraphBuilder, Terms
+from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, GraphBuilder
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe import METADATA_KEY, Recipe
+from neuromatic.terms import NO_TERMS, Terms
 
 LEARNING_RATE = "learning_rate"
 STEP = "step"
@@ -50,21 +51,24 @@ def compose(
     """
     result = recipes.strip(model)
     g = algorithm_builder(result)
-    outputs = {o.name: g.value(o.name) for o in result.graph.output}
-    loss, targets = objective.emit(g, outputs)
+    outputs = {name: g.value(name) for name in recipes.computed_values(result.graph) if g.knows(name)}
+    masks = {name: g.value(mask) for name, mask in terms.masks.items()}
+    loss, targets = objective.emit(g, outputs, masks)
     if not objective.complete:
         loss = with_penalties(g, loss, terms, frozen)
         loss = g.add("Identity", loss, name=f"{LOSS}/total", outputs=[g.fresh(LOSS)])
-    metrics = measures.emit(g, outputs, targets)
+    metrics = measures.emit(g, outputs, targets, masks)
     nodes = [*result.graph.node, *g.graph.node]
     trainable = [n for n in trainable_names(result, nodes, loss.name, g) if n not in frozen]
     if not trainable:
         raise RecipeError("no parameter is left to train: no unfrozen float initializer reaches the loss")
-    rate = np.array(optimizer.learning_rate, np.float32)
+    rate = np.array(optimizer.first_rate, np.float32)
     learning_rate = g.initializer(g.fresh(LEARNING_RATE), rate)
     g.graph.input.append(helper.make_value_info(learning_rate.name, learning_rate.type_proto()))
     step = g.initializer(g.fresh(STEP), np.array(0, np.int64))
-    updates = constrained(g, optimize(g, loss, trainable, optimizer, learning_rate, step), terms)
+    target = scaled(g, loss, optimizer)
+    new = optimize(g, result, target, trainable, optimizer, learning_rate, step)
+    updates = constrained(g, new, terms)
     reached = recipes.upstream(nodes, [loss.name])
     updates.update(running_statistics(g, reached, result, frozen))
     updates.update(layer_states(g, reached, result, frozen))
@@ -76,6 +80,9 @@ def compose(
         metrics,
         learning_rate.name,
         step.name,
+        optimizer_note(optimizer, [g.value(name) for name in trainable]),
+        schedule_note(optimizer),
+        None if target is loss else target.name,
     )
     _write(result, g, recipe)
     return result
@@ -85,13 +92,18 @@ def frozen_names(model: ModelProto, recipe: Recipe) -> frozenset[str]:
     """What a model's recipe leaves as it is, though a recipe with its loss could update it."""
     g = algorithm_builder(model)
     nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
-    could = set(trainable_names(model, nodes, recipe.loss, g))
-    stored = {t.name for t in model.graph.initializer}
-    for node in recipes.upstream(nodes, [recipe.loss]):
-        if is_batch_normalization(node):
-            could |= stored.intersection(node.input[3:5])
-        could |= stored.intersection(state_inputs(model, node).values())
+    could = {*trainable_names(model, nodes, recipe.loss, g), *state_names(model, nodes, [recipe.loss])}
     return frozenset(could - recipe.updates.keys())
+
+
+def state_names(model: ModelProto, nodes: Sequence[NodeProto], values: Iterable[str]) -> frozenset[str]:
+    """The initializers that a step replaces without training them, of the nodes that some values need."""
+    stored = {t.name for t in model.graph.initializer}
+    found = set[str]()
+    for node in recipes.upstream(nodes, values):
+        found.update(node.input[3:5] if is_batch_normalization(node) else ())
+        found.update(state_inputs(model, node).values())
+    return frozenset(found & stored)
 
 
 def algorithm_builder(model: ModelProto) -> GraphBuilder:
@@ -110,6 +122,9 @@ def algorithm_builder(model: ModelProto) -> GraphBuilder:
     for value in recipes.value_types(model).values():
         g.declare(value, producers.get(value.name))
     g.reserve(node.name for node in model.graph.node)
+    for function in model.functions:
+        if function.domain == NEUROMATIC_DOMAIN:
+            g.add_function(function)
     return g
 
 

@@ -12,7 +12,8 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
 from neuromatic import functions
 from neuromatic import operators as op
-from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder, Penalty, Term, Terms
+from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder
+from neuromatic.terms import Penalty, Term, Terms
 from neuromatic.values import Value
 
 PENALTY = "penalty"
@@ -39,7 +40,7 @@ def _penalty(g: GraphBuilder, penalty: Penalty) -> Value:
 def constrained(g: GraphBuilder, updates: Mapping[str, Value], terms: Terms) -> dict[str, Value]:
     """New values of initializers, those of constrained parameters within their constraints."""
     result = dict(updates)
-    for name in terms.constraints.keys() & updates.keys():
+    for name in (name for name in updates if name in terms.constraints):
         term = terms.constraints[name]
         result[name] = _called(g, term, updates[name], term, CONSTRAINT, f"{CONSTRAINT}/{name}")
     return {name: result[name] for name in updates}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import onnx.defs
 from onnx import ModelProto, NodeProto, TensorProto
@@ -19,7 +19,16 @@ def trainable_names(model: ModelProto, nodes: Sequence[NodeProto], loss: str, g:
     In the order in which the file stores them. Running statistics, ratios, bounds, shapes and the values of
     ``Constant`` nodes are not among them.
     """
-    needed = {loss}
+    needed = differentiable_values(model, nodes, [loss], g)
+    stored = [t.name for t in model.graph.initializer if t.data_type in FLOATS]
+    return [name for name in stored if name in needed]
+
+
+def differentiable_values(
+    model: ModelProto, nodes: Sequence[NodeProto], values: Collection[str], g: GraphBuilder
+) -> set[str]:
+    """What reaches one of some values through inputs that ONNX calls differentiable, they included."""
+    needed = set(values)
     for node in reversed(nodes):
         if needed.intersection(node.output):
             states = set(state_inputs(model, node).values())
@@ -31,8 +40,7 @@ def trainable_names(model: ModelProto, nodes: Sequence[NodeProto], loss: str, g:
                 and _is_differentiable(node, i, g.opset)
                 and _may_be_float(g, name)
             )
-    stored = [t.name for t in model.graph.initializer if t.data_type in FLOATS]
-    return [name for name in stored if name in needed]
+    return needed
 
 
 def _may_be_float(g: GraphBuilder, name: str) -> bool:

@@ -2,74 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
+from neuromatic import optimizers, schedules
 from neuromatic import recipe as recipes
+from neuromatic.compose.terms import CONSTRAINT
 from neuromatic.errors import RecipeError
 from neuromatic.graph import TRAINING_DOMAIN, GraphBuilder
-from neuromatic.optimizers import Optimizer, UpdateRule
+from neuromatic.optimizers import Optimizer, Setting, State, UpdateRule
 from neuromatic.recipe import Recipe
+from neuromatic.schedules import Schedule
 from neuromatic.values import Value
 
+NOT_KEPT = "this recipe's optimizer cannot be kept; choose one with .optimizer(...)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RecordedOptimizer(Optimizer):
     """The optimizer of a recipe that a file came with; its state begins anew."""
 
-    learning_rate: float
     recorded: UpdateRule
     body: FunctionProto | None = None
 
     @classmethod
-    def of(cls, model: ModelProto, recipe: Recipe) -> RecordedOptimizer:
-        """The optimizer of a model's recipe.
+    def of(cls, model: ModelProto, recipe: Recipe) -> Optimizer:
+        """The optimizer of a model's recipe: by its name where the file says it, else as its nodes have it.
 
         Raises:
             RecipeError: the update of a parameter is not one node of Neuromatic's form.
         """
-        parameter = recipe.trainable[0]
-        new = recipe.updates.get(parameter)
-        nodes = [n for n in model.training_info[0].algorithm.node if new in n.output]
-        rate = recipes.default_learning_rate(model, recipe)
-        stored = {t.name for t in model.training_info[0].algorithm.initializer}
-        if rate is None or not nodes or not _updates_one(nodes[0], parameter, stored):
-            raise RecipeError("this recipe's optimizer cannot be kept; choose one with .optimizer(...)")
-        node = nodes[0]
-        suffix = f"/{parameter}"
-        states = tuple(name.removesuffix(suffix) for name in node.input[4:])
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        body = next((f for f in model.functions if (f.domain, f.name) == (node.domain, node.op_type)), None)
-        return cls(rate, UpdateRule(node.op_type, node.domain, attributes, states), body)
+        default, schedule = recipes.default_learning_rate(model, recipe), recipe.schedule
+        rate = default if schedule is None else schedules.from_config(schedule)
+        if rate is None:
+            raise RecipeError(NOT_KEPT)
+        if recipe.optimizer is not None:
+            return _named(model, recipe, recipe.optimizer, rate)
+        nodes = [_update_node(model.training_info[0].algorithm, recipe, name) for name in recipe.trainable]
+        rules = [_rule(node, name) for node, name in zip(nodes, recipe.trainable, strict=True)]
+        if any(rule != rules[0] for rule in rules) or _keeps_more(model, recipe, nodes):
+            raise RecipeError(NOT_KEPT)
+        function = (rules[0].domain, rules[0].op)
+        body = next((f for f in model.functions if (f.domain, f.name) == function), None)
+        return cls(rate, rules[0], body)
 
-    def rule(self) -> UpdateRule:
+    def rule(self, parameter: Value) -> UpdateRule:
         return self.recorded
 
-    def function(self, opset: int) -> FunctionProto | None:
+    def function(self, rule: UpdateRule, opset: int) -> FunctionProto | None:
         return self.body
 
 
-def _updates_one(node: NodeProto, parameter: str, stored: Collection[str]) -> bool:
-    """Whether a node is (rate, step, parameter, gradient, state ...) -> (parameter, state ...)."""
-    states = node.input[4:]
-    return (
-        len(node.input) >= 4
-        and node.input[2] == parameter
-        and len(node.output) == 1 + len(states)
-        and all(name in stored for name in states)
-    )
+def _named(model: ModelProto, recipe: Recipe, config: Mapping[str, Any], rate: float | Schedule) -> Optimizer:
+    """The optimizer that a file names, if its nodes are what that optimizer adds.
+
+    Raises:
+        RecipeError: they are not, or there is no such optimizer.
+    """
+    try:
+        found = optimizers.from_config(config, rate, model.functions)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RecipeError(f"{NOT_KEPT} ({error!r})") from error
+    named = {node.name: node for node in model.training_info[0].algorithm.node}
+    stored = {t.name: t for t in model.graph.initializer}
+    for name in recipe.trainable:
+        node, tensor = named.get(f"update/{name}"), stored[name]
+        rule = found.rule(Value(name, tensor.data_type, tuple(tensor.dims)))
+        if node is None or (node.domain, node.op_type) != (rule.domain, rule.op):
+            raise RecipeError(NOT_KEPT)
+    return found
+
+
+def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str) -> NodeProto:
+    """The one node that updates a parameter, before its constraint.
+
+    Raises:
+        RecipeError: it is none of (rate, step, parameter, gradient, state ...) -> (parameter, state ...).
+    """
+    makers: dict[str, NodeProto] = {output: n for n in algorithm.node for output in n.output}
+    node = makers.get(recipe.updates.get(parameter, ""))
+    if node is not None and node.name == f"{CONSTRAINT}/{parameter}":
+        node = makers.get(node.input[0])
+    if node is None or len(node.input) < 4 or len(node.output) != len(node.input) - 3:
+        raise RecipeError(NOT_KEPT)
+    rate, gradient = makers.get(node.input[0]), makers.get(node.input[3])
+    own_rate = node.input[0] == recipe.learning_rate
+    if rate is not None and rate.op_type == "Cast":
+        own_rate = rate.input[0] == recipe.learning_rate
+    stored = {t.name for t in algorithm.initializer}
+    own_gradient = gradient is not None and recipes.is_gradient(gradient)
+    fits = own_rate and own_gradient and node.input[2] == parameter and stored.issuperset(node.input[4:])
+    if not fits:
+        raise RecipeError(NOT_KEPT)
+    return node
+
+
+def _rule(node: NodeProto, parameter: str) -> UpdateRule:
+    states = tuple(State(name.removesuffix(f"/{parameter}")) for name in node.input[4:])
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return UpdateRule(node.op_type, node.domain, attributes, states)
+
+
+def _keeps_more(model: ModelProto, recipe: Recipe, nodes: Sequence[NodeProto]) -> bool:
+    """Whether a recipe has states besides those of the optimizer's nodes."""
+    stored = {t.name for t in model.training_info[0].algorithm.initializer}
+    known = {name for node in nodes for name in node.input[4:]} | {recipe.step}
+    return bool(stored & recipe.updates.keys() - known)
 
 
 def optimize(
     g: GraphBuilder,
-    loss: Value,
+    model: ModelProto,
+    target: Value,
     trainable: Sequence[str],
     optimizer: Optimizer,
     learning_rate: Value,
     step: Value,
 ) -> dict[str, Value]:
+    """Add gradient and update; returns the new value of each initializer by its name.
+
+    Args:
+        target: what gradients are taken of, from :func:`scaled`.
+    """
     parameters = [g.value(name) for name in trainable]
     gradients = g.add_many(
         "Gradient",
@@ -79,11 +136,43 @@ def optimize(
         outputs=[g.fresh(f"gradient/{p.name}") for p in parameters],
         types=[(p.dtype, p.shape) for p in parameters],
         xs=list(trainable),
-        y=loss.name,
+        y=target.name,
     )
     one = g.const(1, TensorProto.INT64)
     following = g.add("Add", step, one, name=f"update/{step.name}", outputs=[g.fresh(f"new/{step.name}")])
-    updates = {step.name: following}
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        updates.update(optimizer.emit(g, parameter, gradient, learning_rate, following))
-    return updates
+    scale = optimizer.loss_scale_factor
+    if scale is not None:
+        gradients = tuple(g.add("Div", x, g.const(scale, x.dtype)) for x in gradients)
+    initial = {t.name: t for t in model.graph.initializer}
+    setting = Setting(g, learning_rate, following, initial)
+    return {step.name: following, **optimizer.update(setting, parameters, gradients)}
+
+
+def scaled(g: GraphBuilder, loss: Value, optimizer: Optimizer) -> Value:
+    """What gradients are taken of: the loss, times the optimizer's factor if it has one."""
+    scale = optimizer.loss_scale_factor
+    return loss if scale is None else g.add("Mul", loss, g.const(scale, loss.dtype), name="loss/scaled")
+
+
+def optimizer_note(optimizer: Optimizer, parameters: Sequence[Value]) -> Mapping[str, Any] | None:
+    """What the file says of an optimizer besides its nodes; None where these say all."""
+    rules = [optimizer.rule(p) for p in parameters]
+    plain = all(rule == rules[0] for rule in rules) and all(s == State(s.name) for s in rules[0].states)
+    return None if plain and not optimizer.has_options() else optimizers.to_config(optimizer)
+
+
+def schedule_note(optimizer: Optimizer) -> Mapping[str, Any] | None:
+    """What the file says of a schedule; None for a number.
+
+    Raises:
+        RecipeError: a schedule of one's own, which the file has no name for.
+    """
+    if not isinstance(optimizer.learning_rate, Schedule):
+        return None
+    found = schedules.to_config(optimizer.learning_rate)
+    if found is None:
+        raise RecipeError(
+            f"the file has no name for the schedule {type(optimizer.learning_rate).__name__}; give it to "
+            f"train(learning_rate=...) and a number to the optimizer"
+        )
+    return found

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields
+from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields, weight_fields
 from neuromatic.data.match import match_arrays, match_inputs
 from neuromatic.data.npz import read_npz, write_npz
+from neuromatic.data.training import ClassWeight, split, training_arrays, with_class_weights
 
 __all__ = [
+    "ClassWeight",
     "Field",
     "fit_to_fields",
     "input_fields",
     "match_arrays",
     "match_inputs",
     "read_npz",
+    "split",
     "target_fields",
+    "training_arrays",
+    "weight_fields",
+    "with_class_weights",
     "write_npz",
 ]

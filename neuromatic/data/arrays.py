@@ -26,12 +26,16 @@ class Field:
         dtype: its numpy type.
         shape: its shape, batch first; None if the rank is unknown.
         classes: for class indices, how many classes there are.
+        ignored: for class indices, a label that is allowed besides.
+        output: the model output that the array is for; a mapping may use its name.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape | None
     classes: int | None = None
+    ignored: int | None = None
+    output: str | None = None
 
 
 def input_fields(model: ModelProto) -> tuple[Field, ...]:
@@ -44,14 +48,24 @@ def input_fields(model: ModelProto) -> tuple[Field, ...]:
 def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
     """A field for each target of a recipe."""
     values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
-    return tuple(_field(values[t.name], t.classes) for t in recipe.targets)
+    several = len(recipe.targets) > 1
+    return tuple(
+        _field(values[t.name], classes=t.classes, ignored=t.ignored, output=t.output if several else None)
+        for t in recipe.targets
+    )
 
 
-def _field(value: Value, classes: int | None = None) -> Field:
+def weight_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
+    """A field for the sample weights of each target that has them."""
+    values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
+    return tuple(_field(values[t.weights], output=t.output) for t in recipe.targets if t.weights)
+
+
+def _field(value: Value, **more: Any) -> Field:
     if not value.dtype:
         raise DataError(f"input {value.name!r} of the model is not a tensor; only tensors can be fed")
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(value.dtype))
-    return Field(value.name, dtype, value.shape, classes)
+    return Field(value.name, dtype, value.shape, **more)
 
 
 def fit_to_fields(data: Any, fields: Sequence[Field], what: str) -> dict[str, Array]:
@@ -59,7 +73,7 @@ def fit_to_fields(data: Any, fields: Sequence[Field], what: str) -> dict[str, Ar
 
     Args:
         data: an array for a single field; a list or tuple of arrays in the fields' order, or a mapping by
-            field name, for several.
+            field name or output name, for several.
         what: how messages call these data (``"x"``, ``"y"``).
 
     Returns:
@@ -79,6 +93,10 @@ def fit_to_fields(data: Any, fields: Sequence[Field], what: str) -> dict[str, Ar
 def _by_name(data: Any, fields: Sequence[Field], what: str) -> dict[str, Any]:
     names = [field.name for field in fields]
     if isinstance(data, Mapping):
+        data = dict(data)
+        for field in fields:
+            if field.name not in data and field.output in data:
+                data[field.name] = data[field.output]
         if missing := [name for name in names if name not in data]:
             raise DataError(f"{what} lacks {missing}; it has {sorted(data)}")
         return {name: data[name] for name in names}
@@ -104,7 +122,8 @@ def _fit(data: Any, field: Field, what: str) -> Array:
         raise DataError(f"{where} is empty; expected at least one row")
     array = _cast(array, field, where)
     if field.classes is not None:
-        _check_classes(array, field.classes, where)
+        counted = array if field.ignored is None else np.where(array == field.ignored, 0, array)
+        _check_classes(counted, field.classes, where)
     return array
 
 

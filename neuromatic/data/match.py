@@ -33,7 +33,8 @@ def match_arrays(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """An array for each input, and one for each target, of a model with a recipe.
 
-    A single input may also be called ``x``, a single target ``y``. The arguments are those of
+    A single input may also be called ``x``, a single target ``y``; one of several targets may be called as
+    its output. The arguments are those of
     :func:`match_inputs`.
 
     Raises:
@@ -50,6 +51,9 @@ def match_arrays(
 def _match(arrays: Mapping[str, Array], fields: Sequence[Field], alias: str, where: str) -> dict[str, Array]:
     names = [field.name for field in fields]
     given = {name: arrays[name] for name in names if name in arrays}
+    for field in fields:
+        if field.name not in given and field.output is not None and field.output in arrays:
+            given[field.name] = arrays[field.output]
     if len(names) == 1 and not given and alias in arrays:
         given = {names[0]: arrays[alias]}
     if missing := [name for name in names if name not in given]:

@@ -1,22 +1,31 @@
-"""Activations, each once, by Keras' names, and the layers that apply them."""
+"""The activation layers that Keras has; see ``neuromatic.activations`` for the functions themselves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neuromatic import initializers
+from onnx import TensorProto
+
+from neuromatic import activations
+from neuromatic import operators as op
+from neuromatic.activations import ACTIVATIONS, Emit
+from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError, UnknownNameError
 from neuromatic.graph import GraphBuilder
-from neuromatic.initializers import Initializer
+from neuromatic.initializers import InitializerLike
+from neuromatic.layers._parameters import parameter
 from neuromatic.layers.base import Layer
+from neuromatic.regularizers import RegularizerLike
 from neuromatic.values import Value, shape_text
 
 __all__ = ["Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
-Emit = Callable[[GraphBuilder, Value], Value]
 ActivationLike = str | Emit | Layer | None
+
+MASKED = -1e9
+"""What Keras puts in place of masked elements before a softmax."""
 
 
 def activate(g: GraphBuilder, x: Value, activation: ActivationLike) -> Value:
@@ -37,94 +46,6 @@ def activate(g: GraphBuilder, x: Value, activation: ActivationLike) -> Value:
     return ACTIVATIONS[activation](g, x)
 
 
-def _node(op: str, **attributes: float) -> Emit:
-    def emit(g: GraphBuilder, x: Value) -> Value:
-        return g.add(op, x, **attributes)
-
-    return emit
-
-
-def _clip(low: float, high: float) -> Emit:
-    def emit(g: GraphBuilder, x: Value) -> Value:
-        return g.add("Clip", x, g.const(low, x.dtype), g.const(high, x.dtype))
-
-    return emit
-
-
-def linear(g: GraphBuilder, x: Value) -> Value:
-    """``x`` itself (Keras ``linear``)."""
-    return x
-
-
-def log_sigmoid(g: GraphBuilder, x: Value) -> Value:
-    """``-softplus(-x)``, which is finite where ``log(sigmoid(x))`` is not (Keras ``log_sigmoid``)."""
-    return g.add("Neg", g.add("Softplus", g.add("Neg", x)))
-
-
-def gelu(g: GraphBuilder, x: Value) -> Value:
-    """``0.5 * x * (1 + erf(x / sqrt(2)))`` (Keras ``gelu``; ONNX' own ``Gelu`` is newer, opset 20)."""
-    erf = g.add("Erf", g.add("Mul", x, g.const(math.sqrt(0.5), x.dtype)))
-    return _half_gate(g, x, erf)
-
-
-def gelu_tanh(g: GraphBuilder, x: Value) -> Value:
-    """``0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))`` (Keras ``gelu(approximate=True)``).
-
-    Keras has no name for it; give the function itself: ``dense(8, activation=gelu_tanh)``.
-    """
-    cubic = g.add("Mul", g.add("Mul", x, g.add("Mul", x, x)), g.const(0.044715, x.dtype))
-    inner = g.add("Mul", g.add("Add", x, cubic), g.const(math.sqrt(2.0 / math.pi), x.dtype))
-    return _half_gate(g, x, g.add("Tanh", inner))
-
-
-def _half_gate(g: GraphBuilder, x: Value, gate: Value) -> Value:
-    half = g.add("Mul", x, g.const(0.5, x.dtype))
-    return g.add("Mul", half, g.add("Add", gate, g.const(1.0, x.dtype)))
-
-
-def silu(g: GraphBuilder, x: Value) -> Value:
-    """``x * sigmoid(x)`` (Keras ``silu``; ONNX' own ``Swish`` is newer, opset 24)."""
-    return g.add("Mul", x, g.add("Sigmoid", x))
-
-
-def mish(g: GraphBuilder, x: Value) -> Value:
-    """``x * tanh(softplus(x))`` (Keras ``mish``; ONNX' own ``Mish`` is newer, opset 18)."""
-    return g.add("Mul", x, g.add("Tanh", g.add("Softplus", x)))
-
-
-def tanh_shrink(g: GraphBuilder, x: Value) -> Value:
-    """``x - tanh(x)`` (Keras ``tanh_shrink``)."""
-    return g.add("Sub", x, g.add("Tanh", x))
-
-
-ACTIVATIONS: dict[str, Emit] = {
-    "celu": _node("Elu", alpha=1.0),  # at Keras' alpha of 1, celu and elu are the same function
-    "elu": _node("Elu", alpha=1.0),
-    "exponential": _node("Exp"),
-    "gelu": gelu,
-    "hard_sigmoid": _node("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
-    "hard_silu": _node("HardSwish"),
-    "hard_swish": _node("HardSwish"),
-    "hard_tanh": _clip(-1.0, 1.0),
-    "leaky_relu": _node("LeakyRelu", alpha=0.2),
-    "linear": linear,
-    "log_sigmoid": log_sigmoid,
-    "log_softmax": _node("LogSoftmax", axis=-1),
-    "mish": mish,
-    "relu": _node("Relu"),
-    "relu6": _clip(0.0, 6.0),
-    "selu": _node("Selu"),
-    "sigmoid": _node("Sigmoid"),
-    "silu": silu,
-    "softmax": _node("Softmax", axis=-1),
-    "softplus": _node("Softplus"),
-    "softsign": _node("Softsign"),
-    "swish": silu,
-    "tanh": _node("Tanh"),
-    "tanh_shrink": tanh_shrink,
-}
-
-
 @dataclass(frozen=True, eq=False)
 class Activation(Layer):
     """An activation by name, or as a function that adds ONNX nodes (Keras ``Activation``).
@@ -141,6 +62,8 @@ class Activation(Layer):
     >>> nm.layers.Activation("gelu")(nm.Input((3,))).shape
     ('batch', 3)
     """
+
+    keeps_mask = True
 
     activation: ActivationLike
 
@@ -165,6 +88,8 @@ class ReLU(Layer):
     ('batch', 3)
     """
 
+    keeps_mask = True
+
     max_value: float | None = None
     negative_slope: float = 0.0
     threshold: float = 0.0
@@ -178,19 +103,7 @@ class ReLU(Layer):
                 raise ValueError(f"ReLU: {argument} must be a number of 0 or more, got {value!r}")
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
-        if self.threshold:
-            y = g.add("ThresholdedRelu", x, alpha=float(self.threshold))
-            if self.negative_slope:
-                below = g.add("Sub", x, g.const(self.threshold, x.dtype))
-                below = g.add("Min", below, g.const(0.0, x.dtype))
-                y = g.add("Add", y, g.add("Mul", below, g.const(self.negative_slope, x.dtype)))
-        elif self.negative_slope:
-            y = g.add("LeakyRelu", x, alpha=float(self.negative_slope))
-        elif self.max_value is not None:
-            return _clip(0.0, self.max_value)(g, x)
-        else:
-            return g.add("Relu", x)
-        return y if self.max_value is None else g.add("Min", y, g.const(self.max_value, x.dtype))
+        return activations.relu(g, x, self.negative_slope, self.max_value, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +121,8 @@ class LeakyReLU(Layer):
     ('batch', 3)
     """
 
+    keeps_mask = True
+
     negative_slope: float = 0.3
 
     def __post_init__(self) -> None:
@@ -217,7 +132,7 @@ class LeakyReLU(Layer):
             )
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
-        return g.add("LeakyRelu", x, alpha=float(self.negative_slope))
+        return activations.leaky_relu(g, x, self.negative_slope)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,8 +144,10 @@ class PReLU(Layer):
 
     Args:
         alpha_initializer: first values of ``alpha``.
-        shared_axes: axes along which one ``alpha`` serves; for one alpha per channel of an image, which is
-            channels first here, ``(2, 3)``. None shares nothing.
+        alpha_regularizer: a penalty for ``alpha`` in the loss.
+        alpha_constraint: what holds for ``alpha`` after each update.
+        shared_axes: axis or axes along which one ``alpha`` serves; for one alpha per channel of an image,
+            which is channels first here, ``(2, 3)``. None shares nothing.
 
     Raises:
         ShapeError: the input lacks a shared axis, or the size of an axis that is not shared is unknown.
@@ -240,17 +157,25 @@ class PReLU(Layer):
     ('batch', 3, 8, 8)
     """
 
-    alpha_initializer: str | Initializer = "zeros"
-    shared_axes: Sequence[int] | None = None
+    keeps_mask = True
+
+    alpha_initializer: InitializerLike = "zeros"
+    alpha_regularizer: RegularizerLike = None
+    alpha_constraint: ConstraintLike = None
+    shared_axes: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        if any(not isinstance(axis, int) or axis < 1 for axis in self.shared_axes or ()):
+        if any(not isinstance(axis, int) or axis < 1 for axis in self._shared()):
             raise ValueError(
                 f"PReLU: shared_axes counts axes from 1, the first after the batch, got {self.shared_axes!r}"
             )
 
+    def _shared(self) -> set[int]:
+        axes = self.shared_axes
+        return {axes} if isinstance(axes, int) else set(axes or ())
+
     def emit(self, g: GraphBuilder, x: Value) -> Value:
-        shared = set(self.shared_axes or ())
+        shared = self._shared()
         if x.rank < 2 or (shared and max(shared) >= x.rank):
             raise ShapeError(
                 f"{g.scope}: PReLU takes (batch, ...) with the shared axes {sorted(shared)}, "
@@ -264,8 +189,17 @@ class PReLU(Layer):
                 f"got {shape_text(x.shape)} from {x.name!r}; name the unknown axes in shared_axes"
             )
         count = math.prod(sizes)
-        initialize = initializers.get(self.alpha_initializer).for_fans(count, count)
-        return g.add("PRelu", x, g.param("alpha", initialize, sizes, x.dtype))
+        alpha = parameter(
+            g,
+            "alpha",
+            sizes,
+            initializer=self.alpha_initializer,
+            fans=(count, count),
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+            dtype=x.dtype,
+        )
+        return g.add("PRelu", x, alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,39 +216,68 @@ class ELU(Layer):
     ('batch', 3)
     """
 
+    keeps_mask = True
+
     alpha: float = 1.0
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
-        return g.add("Elu", x, alpha=float(self.alpha))
+        return activations.elu(g, x, self.alpha)
 
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Layer):
-    """``exp(x) / sum(exp(x))`` along an axis (Keras ``Softmax``; ONNX ``Softmax``).
+    """``exp(x) / sum(exp(x))`` along an axis, or over several (Keras ``Softmax``; ONNX ``Softmax``).
 
     Input: any shape of a float type.  Output: the same, with a sum of 1 along ``axis``.
+    With a second input, or ``mask=``, which broadcasts to the first one, elements whose mask is false, or a
+    number of at most 0.5, have no part in the sum and become 0.
 
     Args:
-        axis: the axis; -1 is the last one. The channels of an image are at 1 here.
+        axis: the axis or axes; -1 is the last one. The channels of an image are at 1 here.
 
     Raises:
-        ShapeError: the input has no such axis.
+        ShapeError: the input has no such axis, or the mask does not broadcast to it.
 
     >>> import neuromatic as nm
     >>> nm.layers.Softmax()(nm.Input((3,))).shape
     ('batch', 3)
     """
 
-    axis: int = -1
+    keeps_mask = True
+
+    axis: int | Sequence[int] = -1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.axis, int):
-            raise ValueError(f"Softmax: axis must be an integer, got {self.axis!r}")
+        axes = self._axes()
+        if not axes or any(not isinstance(axis, int) for axis in axes):
+            raise ValueError(f"Softmax: axis must be an integer or some of them, got {self.axis!r}")
 
-    def emit(self, g: GraphBuilder, x: Value) -> Value:
-        if not -x.rank <= self.axis < x.rank:
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(self.axis) if isinstance(self.axis, (list, tuple)) else (self.axis,)  # type: ignore[return-value]
+
+    def emit(self, g: GraphBuilder, x: Value, mask: Value | None = None) -> Value:
+        for axis in self._axes():
+            if not -x.rank <= axis < x.rank:
+                raise ShapeError(
+                    f"{g.scope}: Softmax runs along axis {axis}, which {x.name!r} of shape "
+                    f"{shape_text(x.shape)} lacks; choose an axis from {-x.rank} to {x.rank - 1}"
+                )
+        if mask is None:
+            return self._softmax(g, x)
+        if mask.rank > x.rank:
             raise ShapeError(
-                f"{g.scope}: Softmax runs along axis {self.axis}, which {x.name!r} of shape "
-                f"{shape_text(x.shape)} lacks; choose an axis from {-x.rank} to {x.rank - 1}"
+                f"{g.scope}: Softmax takes a mask that broadcasts to {shape_text(x.shape)} of {x.name!r}, "
+                f"got {shape_text(mask.shape)} from {mask.name!r}"
             )
-        return g.add("Softmax", x, axis=self.axis)
+        if mask.dtype != TensorProto.BOOL:
+            half = g.const(0.5, TensorProto.FLOAT)
+            mask = g.add("Greater", op.cast(g, mask, TensorProto.FLOAT), half)
+        y = self._softmax(g, g.add("Where", mask, x, g.const(MASKED, x.dtype)))
+        return g.add("Where", mask, y, g.const(0.0, x.dtype))
+
+    def _softmax(self, g: GraphBuilder, x: Value) -> Value:
+        axes = self._axes()
+        if len(axes) == 1:
+            return activations.softmax(g, x, axes[0])
+        total = op.reduce(g, "ReduceLogSumExp", x, axes, keepdims=True)
+        return g.add("Exp", g.add("Sub", x, total))

@@ -24,7 +24,7 @@ class Call:
     Attributes:
         layer: the layer.
         inputs: the tensors that it is called on, those given by keyword last.
-        keywords: the keywords of the latter.
+        keywords: the keywords of the latter; one for each tensor of a list.
         options: other keyword arguments, for instance ``use_causal_mask=True``.
     """
 
@@ -36,7 +36,9 @@ class Call:
     def emit(self, g: GraphBuilder, values: Sequence[Value]) -> tuple[Value, ...]:
         """Write the layer for these values of its inputs; masks pass through layers that keep them."""
         plain = len(values) - len(self.keywords)
-        named = dict(zip(self.keywords, values[plain:], strict=True))
+        named: dict[str, Any] = {}
+        for key, value in zip(self.keywords, values[plain:], strict=True):
+            named[key] = (*_flat([named[key]]), value) if key in named else value
         result = self.layer.emit(g, *values[:plain], **named, **self.options)
         results = result if isinstance(result, tuple) else (result,)
         mask = next((m for m in map(g.mask, values) if m is not None), None)
@@ -133,9 +135,15 @@ class Layer(ABC):
                 f"{type(self).__name__} takes what Input() or other layers return, got {found}; "
                 f"for numbers use model.predict"
             )
-        named = {key: value for key, value in options.items() if isinstance(value, SymbolicTensor)}
-        others = {key: value for key, value in options.items() if key not in named}
-        call = Call(self, (*tensors, *named.values()), tuple(named), others)
+        named = [
+            (key, tensor)
+            for key, value in options.items()
+            for tensor in _flat([value])
+            if isinstance(tensor, SymbolicTensor)
+        ]
+        keywords = tuple(key for key, _ in named)
+        others = {key: value for key, value in options.items() if key not in keywords}
+        call = Call(self, (*tensors, *(tensor for _, tensor in named)), keywords, others)
         types = _infer(call)
         return tuple(
             SymbolicTensor(value.dtype, value.shape, call, i, masked=masked)

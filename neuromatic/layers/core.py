@@ -8,6 +8,7 @@ from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.layers._arguments import check_positive
 from neuromatic.layers._parameters import parameter, penalize_activity
 from neuromatic.layers.activation import ActivationLike, activate
 from neuromatic.layers.base import Layer
@@ -37,7 +38,10 @@ class Dense(Layer):
         kernel_constraint: what holds for the kernel after each update.
         bias_constraint: likewise for the bias.
 
+    Keras' LoRA and quantization are left out.
+
     Raises:
+        ValueError: ``units`` is not a positive integer.
         ShapeError: the input has no features axis, or its size is unknown.
 
     >>> import neuromatic as nm
@@ -57,8 +61,7 @@ class Dense(Layer):
     bias_constraint: ConstraintLike = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.units, int) or self.units < 1:
-            raise ValueError(f"Dense: units must be a positive integer, got {self.units!r}")
+        check_positive("Dense", "units", self.units)
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         match x.shape:

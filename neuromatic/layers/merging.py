@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onnx import TensorProto, helper
+
+from neuromatic import operators as op
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
+from neuromatic.layers._statistics import of_unit_length
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
+from neuromatic.values import Dim, Value, shape_text
 
-__all__ = ["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"]
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"]
+
+SHORTEST = 1e-7
+"""Keras' lower bound for the lengths that Dot divides by."""
 
 
 def _check_count(g: GraphBuilder, layer: Layer, xs: tuple[Value, ...]) -> None:
@@ -27,13 +35,21 @@ def _shapes_text(xs: tuple[Value, ...]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Elementwise(Layer):
-    """Merges inputs element by element; subclasses say how."""
+    """Merges inputs element by element; subclasses say how.
+
+    Where all inputs have masks, a step counts that counts in one of them.
+    """
 
     merges = True
 
     def emit(self, g: GraphBuilder, *xs: Value) -> Value:
         _check_count(g, self, xs)
-        return self._merge(g, self._aligned(g, xs))
+        y = self._merge(g, self._aligned(g, xs))
+        masks = [g.mask(x) for x in xs]
+        known = [mask for mask in masks if mask is not None]
+        if len(known) == len(xs):
+            g.set_mask(y, _fold(g, "Or", known))
+        return y
 
     @abstractmethod
     def _merge(self, g: GraphBuilder, xs: list[Value]) -> Value:
@@ -50,16 +66,13 @@ class _Elementwise(Layer):
                     f"differ, got {_shapes_text(xs)}; make their shapes equal"
                 )
         missing = [rank - x.rank for x in xs]
-        return [
-            g.add("Unsqueeze", x, g.ints(*range(1, n + 1))) if n else x
-            for x, n in zip(xs, missing, strict=True)
-        ]
+        return [op.unsqueeze(g, x, *range(1, n + 1)) if n else x for x, n in zip(xs, missing, strict=True)]
 
 
-def _fold(g: GraphBuilder, op: str, xs: list[Value]) -> Value:
+def _fold(g: GraphBuilder, op_type: str, xs: list[Value]) -> Value:
     result, *others = xs
     for x in others:
-        result = g.add(op, result, x)
+        result = g.add(op_type, result, x)
     return result
 
 
@@ -213,4 +226,113 @@ class Concatenate(Layer):
                 f"{g.scope}: Concatenate takes inputs of one rank that differ in axis {self.axis} alone, "
                 f"got {_shapes_text(xs)}; choose another axis or make the others equal"
             )
-        return g.add("Concat", *xs, axis=self.axis)
+        y = g.add("Concat", *xs, axis=self.axis)
+        mask = _concatenated_mask(g, xs, axis)
+        if mask is not None:
+            g.set_mask(y, mask)
+        return y
+
+
+def _concatenated_mask(g: GraphBuilder, xs: tuple[Value, ...], axis: int) -> Value | None:
+    """Which steps count: those of each input one after the other, or those that count in one of them."""
+    masks = [g.mask(x) for x in xs]
+    known = [mask for mask in masks if mask is not None]
+    if not known or (axis != 1 and len(known) < len(xs)):  # an input without a mask counts everywhere
+        return None
+    if axis != 1:
+        return _fold(g, "Or", known)
+    parts = [_all_true(g, x) if mask is None else mask for x, mask in zip(xs, masks, strict=True)]
+    return g.add("Concat", *parts, axis=1)
+
+
+def _all_true(g: GraphBuilder, x: Value) -> Value:
+    """A mask for which all steps count."""
+    shape = g.add("Slice", g.add("Shape", x), g.ints(0), g.ints(2))
+    return g.add("ConstantOfShape", shape, value=helper.make_tensor("true", TensorProto.BOOL, [1], [True]))
+
+
+@dataclass(frozen=True, eq=False)
+class Dot(Layer):
+    """The sums of products of two inputs along an axis of each (Keras ``Dot``; ONNX ``MatMul``).
+
+    Inputs: two of one float type and rank 2 or more, with equal batches.
+    Output: (batch, the other axes of the first one, those of the second one); (batch, 1) for vectors.
+
+    Args:
+        axes: the axis of both, or a pair with that of each; not 0, the batch.
+        normalize: whether to divide both by their lengths along the axes first, which gives cosines.
+
+    Raises:
+        ShapeError: not two inputs, axes of different sizes, or an unknown size in an input of rank above 3.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.Dot(axes=(1, 2))([nm.Input((3, 5)), nm.Input((10, 3))]).shape
+    ('batch', 5, 10)
+    """
+
+    merges = True
+
+    axes: int | Sequence[int]
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        axes = self.axes
+        pair = (axes, axes) if isinstance(axes, int) else axes
+        valid = isinstance(pair, (list, tuple)) and len(pair) == 2
+        if not valid or not all(isinstance(a, int) and a != 0 for a in pair):
+            raise ValueError(f"Dot: axes must be an integer other than 0 or two of them, got {axes!r}")
+
+    def emit(self, g: GraphBuilder, *xs: Value) -> Value:
+        if len(xs) != 2 or min(x.rank for x in xs) < 2:
+            raise ShapeError(
+                f"{g.scope}: Dot takes two inputs (batch, ...) of rank 2 or more, got {_shapes_text(xs)}; "
+                f"call it on a list of two"
+            )
+        x, y = xs
+        first, second = self._axes(g, x, y)
+        if self.normalize:
+            x = of_unit_length(g, x, (first,), SHORTEST)
+            y = of_unit_length(g, y, (second,), SHORTEST)
+        if x.rank == y.rank == 2:
+            return op.reduce(g, "ReduceSum", g.add("Mul", x, y), (1,), keepdims=True)
+        rows, before = _matrix(g, x, first, last=True)
+        columns, after = _matrix(g, y, second, last=False)
+        result = g.add("MatMul", rows, columns)
+        if len(before) == len(after) == 1:
+            return result
+        sizes = [n for n in (*before, *after) if isinstance(n, int)]
+        if len(sizes) < len(before) + len(after):
+            raise ShapeError(
+                f"{g.scope}: Dot needs known sizes for inputs of rank above 3 or a vector, got "
+                f"{_shapes_text(xs)}; give the sizes of all axes but the batch"
+            )
+        return g.add("Reshape", result, g.ints(0, *sizes))
+
+    def _axes(self, g: GraphBuilder, x: Value, y: Value) -> tuple[int, int]:
+        pair = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        first, second = (a + v.rank if a < 0 else a for a, v in zip(pair, (x, y), strict=True))
+        fits = 0 < first < x.rank and 0 < second < y.rank
+        if not fits or len({d for d in (x.dim(first), y.dim(second)) if isinstance(d, int)}) > 1:
+            raise ShapeError(
+                f"{g.scope}: Dot sums along axes {self.axes}, which have to be of one size after the "
+                f"batch, got {_shapes_text((x, y))}; choose other axes"
+            )
+        return first, second
+
+
+def _matrix(g: GraphBuilder, x: Value, axis: int, *, last: bool) -> tuple[Value, list[Dim]]:
+    """A stack of matrices whose last, or else first, axis is the given one; the sizes of the others."""
+    others = [i for i in range(1, x.rank) if i != axis]
+    order = [0, *others, axis] if last else [0, axis, *others]
+    turned = x if order == sorted(order) else g.add("Transpose", x, perm=order)
+    sizes = [x.dim(i) for i in others]
+    if len(others) == 1:
+        return turned, sizes
+    if not others:
+        return op.unsqueeze(g, turned, 1 if last else 2), sizes
+    size = x.dim(axis)
+    if not isinstance(size, int):
+        raise ShapeError(
+            f"{g.scope}: Dot needs a known size along axis {axis} of {x.name!r}; give it to the input"
+        )
+    return g.add("Reshape", turned, g.ints(0, -1, size) if last else g.ints(0, size, -1)), sizes

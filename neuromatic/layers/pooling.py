@@ -1,4 +1,4 @@
-"""Poolings over images; channels first, as in ONNX."""
+"""Poolings by a moving window; channels first, as in ONNX."""
 
 from __future__ import annotations
 
@@ -6,39 +6,87 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuromatic.graph import GraphBuilder
-from neuromatic.layers._windows import Pair, Window, check_padding, image_shape, pair
+from neuromatic.layers._windows import Padding, Sizes, Window, pads, sizes
 from neuromatic.layers.base import Layer
 from neuromatic.values import Value
 
-__all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
+__all__ = [
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
+    "AvgPool1D",
+    "AvgPool2D",
+    "AvgPool3D",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPool3D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
+]
 
 
 @dataclass(frozen=True, eq=False)
-class _Pooling2D(Layer):
-    """A pooling by a moving window; subclasses name the ONNX operator."""
+class _Pooling(Layer):
+    """A pooling over ``rank`` spatial axes by the ONNX operator ``op``."""
 
+    rank: ClassVar[int]
     op: ClassVar[str]
 
-    pool_size: Pair = (2, 2)
-    strides: Pair | None = None
-    padding: str = "valid"
+    pool_size: Sizes
+    strides: Sizes | None = None
+    padding: Padding = "valid"
 
     def __post_init__(self) -> None:
-        check_padding(type(self).__name__, self.padding)
-        self._window()
+        window = self._window()
+        if isinstance(window.padding, str):
+            return
+        if any(max(pad) >= size for pad, size in zip(window.padding, window.kernel, strict=True)):
+            raise ValueError(
+                f"{type(self).__name__}: padding must be below pool_size, so that no window is empty, "
+                f"got padding={self.padding!r} and pool_size={self.pool_size!r}"
+            )
 
     def _window(self) -> Window:
-        owner = type(self).__name__
-        pool_size = pair(owner, "pool_size", self.pool_size)
-        strides = pool_size if self.strides is None else pair(owner, "strides", self.strides)
-        return Window(pool_size, strides, padding=self.padding)
+        owner, rank = type(self).__name__, self.rank
+        pool_size = sizes(owner, "pool_size", self.pool_size, rank)
+        strides = pool_size if self.strides is None else sizes(owner, "strides", self.strides, rank)
+        return Window(pool_size, strides, (1,) * rank, pads(owner, self.padding, rank))
 
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         return g.add(self.op, x, **self._window().attributes(g, type(self).__name__, x))
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPooling2D(_Pooling2D):
+class MaxPooling1D(_Pooling):
+    """The largest value in each window (Keras ``MaxPooling1D``; ONNX ``MaxPool``).
+
+    Input: (batch, channels, steps) of a float type: channels **first**, Keras' default is last.
+    Output: (batch, channels, new steps).
+    Sequences (batch, steps, features), as recurrent layers take them, need ``Permute((2, 1))`` before it.
+
+    Args:
+        pool_size: number of steps of the window.
+        strides: steps of the window; by default the window's size.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(steps / stride)`` outputs; or by how many to
+            widen the input: one integer, or ``((before, after),)``.
+
+    Raises:
+        ShapeError: the input has not these axes, or is smaller than the window.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.MaxPooling1D(2)(nm.Input((8, 20))).shape
+    ('batch', 8, 10)
+    """
+
+    rank = 1
+    op = "MaxPool"
+
+    pool_size: Sizes = 2
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPooling2D(_Pooling):
     """The largest value in each window (Keras ``MaxPooling2D``; ONNX ``MaxPool``).
 
     Input: (batch, channels, height, width) of a float type: channels **first**, Keras' default is last.
@@ -47,93 +95,132 @@ class MaxPooling2D(_Pooling2D):
     Args:
         pool_size: height and width of the window, or one integer for both.
         strides: steps of the window, likewise; by default the window's size.
-        padding: ``"valid"`` for none, or ``"same"`` for ``ceil(size / stride)`` outputs along each axis.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(size / stride)`` outputs along each axis;
+            or by how many to widen the input: one integer, or for each axis one or ``(before, after)``.
 
     Raises:
-        ShapeError: the input is not such an image, or smaller than the window.
+        ShapeError: the input has not these axes, or is smaller than the window.
 
     >>> import neuromatic as nm
     >>> nm.layers.MaxPooling2D(2)(nm.Input((8, 28, 28))).shape
     ('batch', 8, 14, 14)
     """
 
+    rank = 2
     op = "MaxPool"
+
+    pool_size: Sizes = (2, 2)
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePooling2D(_Pooling2D):
+class MaxPooling3D(_Pooling):
+    """The largest value in each window (Keras ``MaxPooling3D``; ONNX ``MaxPool``).
+
+    Input: (batch, channels, depth, height, width) of a float type: channels **first**, Keras' default is
+    last.  Output: (batch, channels, new depth, new height, new width).
+
+    Args:
+        pool_size: depth, height and width of the window, or one integer for all.
+        strides: steps of the window, likewise; by default the window's size.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(size / stride)`` outputs along each axis;
+            or by how many to widen the input: one integer, or for each axis one or ``(before, after)``.
+
+    Raises:
+        ShapeError: the input has not these axes, or is smaller than the window.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.MaxPooling3D(2)(nm.Input((8, 6, 28, 28))).shape
+    ('batch', 8, 3, 14, 14)
+    """
+
+    rank = 3
+    op = "MaxPool"
+
+    pool_size: Sizes = (2, 2, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePooling1D(_Pooling):
+    """The mean of each window (Keras ``AveragePooling1D``; ONNX ``AveragePool``).
+
+    Input: (batch, channels, steps) of a float type: channels **first**, Keras' default is last.
+    Output: (batch, channels, new steps).
+    Sequences (batch, steps, features), as recurrent layers take them, need ``Permute((2, 1))`` before it.
+    Padding does not count in the mean.
+
+    Args:
+        pool_size: number of steps of the window.
+        strides: steps of the window; by default the window's size.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(steps / stride)`` outputs; or by how many to
+            widen the input: one integer, or ``((before, after),)``.
+
+    Raises:
+        ShapeError: the input has not these axes, or is smaller than the window.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.AveragePooling1D(3, strides=1, padding="same")(nm.Input((8, 20))).shape
+    ('batch', 8, 20)
+    """
+
+    rank = 1
+    op = "AveragePool"
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePooling2D(_Pooling):
     """The mean of each window (Keras ``AveragePooling2D``; ONNX ``AveragePool``).
 
     Input: (batch, channels, height, width) of a float type: channels **first**, Keras' default is last.
-    Output: (batch, channels, new height, new width). Padding does not count in the mean.
+    Output: (batch, channels, new height, new width).
+    Padding does not count in the mean.
 
     Args:
         pool_size: height and width of the window, or one integer for both.
         strides: steps of the window, likewise; by default the window's size.
-        padding: ``"valid"`` for none, or ``"same"`` for ``ceil(size / stride)`` outputs along each axis.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(size / stride)`` outputs along each axis;
+            or by how many to widen the input: one integer, or for each axis one or ``(before, after)``.
 
     Raises:
-        ShapeError: the input is not such an image, or smaller than the window.
+        ShapeError: the input has not these axes, or is smaller than the window.
 
     >>> import neuromatic as nm
     >>> nm.layers.AveragePooling2D(3, padding="same")(nm.Input((8, 28, 28))).shape
     ('batch', 8, 10, 10)
     """
 
+    rank = 2
     op = "AveragePool"
 
 
 @dataclass(frozen=True, eq=False)
-class _GlobalPooling2D(Layer):
-    """A pooling over the whole image; subclasses name the ONNX operator."""
+class AveragePooling3D(_Pooling):
+    """The mean of each window (Keras ``AveragePooling3D``; ONNX ``AveragePool``).
 
-    op: ClassVar[str]
-
-    keepdims: bool = False
-
-    def emit(self, g: GraphBuilder, x: Value) -> Value:
-        image_shape(g, type(self).__name__, x)
-        y = g.add(self.op, x)
-        return y if self.keepdims else g.add("Flatten", y, axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class GlobalAveragePooling2D(_GlobalPooling2D):
-    """The mean of each channel (Keras ``GlobalAveragePooling2D``; ONNX ``GlobalAveragePool``).
-
-    Input: (batch, channels, height, width) of a float type: channels **first**, Keras' default is last.
-    Output: (batch, channels).
+    Input: (batch, channels, depth, height, width) of a float type: channels **first**, Keras' default is
+    last.  Output: (batch, channels, new depth, new height, new width).
+    Padding does not count in the mean.
 
     Args:
-        keepdims: whether the output is (batch, channels, 1, 1) instead.
+        pool_size: depth, height and width of the window, or one integer for all.
+        strides: steps of the window, likewise; by default the window's size.
+        padding: ``"valid"`` for none; ``"same"`` for ``ceil(size / stride)`` outputs along each axis;
+            or by how many to widen the input: one integer, or for each axis one or ``(before, after)``.
 
     Raises:
-        ShapeError: the input is not such an image.
+        ShapeError: the input has not these axes, or is smaller than the window.
 
     >>> import neuromatic as nm
-    >>> nm.layers.GlobalAveragePooling2D()(nm.Input((8, 28, 28))).shape
-    ('batch', 8)
+    >>> nm.layers.AveragePooling3D((1, 2, 2))(nm.Input((8, 6, 28, 28))).shape
+    ('batch', 8, 6, 14, 14)
     """
 
-    op = "GlobalAveragePool"
+    rank = 3
+    op = "AveragePool"
 
 
-@dataclass(frozen=True, eq=False)
-class GlobalMaxPooling2D(_GlobalPooling2D):
-    """The largest value of each channel (Keras ``GlobalMaxPooling2D``; ONNX ``GlobalMaxPool``).
-
-    Input: (batch, channels, height, width) of a float type: channels **first**, Keras' default is last.
-    Output: (batch, channels).
-
-    Args:
-        keepdims: whether the output is (batch, channels, 1, 1) instead.
-
-    Raises:
-        ShapeError: the input is not such an image.
-
-    >>> import neuromatic as nm
-    >>> nm.layers.GlobalMaxPooling2D(keepdims=True)(nm.Input((8, 28, 28))).shape
-    ('batch', 8, 1, 1)
-    """
-
-    op = "GlobalMaxPool"
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+AvgPool3D = AveragePooling3D
+MaxPool1D = MaxPooling1D
+MaxPool2D = MaxPooling2D
+MaxPool3D = MaxPooling3D

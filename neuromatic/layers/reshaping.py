@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neuromatic import operators as op
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.layers.base import Layer
 from neuromatic.values import Value, shape_text
 
-__all__ = ["Flatten", "Reshape"]
+__all__ = ["Flatten", "Identity", "Permute", "RepeatVector", "Reshape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +87,85 @@ class Reshape(Layer):
                 f"{' or a multiple' if -1 in self.target_shape else ''} for each sample, got {found} in "
                 f"{shape_text(x.shape)} from {x.name!r}; put -1 in place of one dimension or correct it"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Layer):
+    """The axes after the batch in another order (Keras ``Permute``; ONNX ``Transpose``).
+
+    Input: (batch, ...) of any type.  Output: axis i is axis ``dims[i - 1]`` of the input.
+
+    Args:
+        dims: the axes in their new order, counted from 1, the first after the batch; each once.
+
+    Raises:
+        ShapeError: the input has another number of axes.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.Permute((2, 1))(nm.Input((10, 64))).shape
+    ('batch', 64, 10)
+    """
+
+    dims: Sequence[int]
+
+    def __post_init__(self) -> None:
+        dims = list(self.dims) if isinstance(self.dims, (list, tuple)) else []
+        if sorted(dims) != list(range(1, len(dims) + 1)) or not dims:
+            raise ValueError(f"Permute: dims must be the numbers from 1 on, each once, got {self.dims!r}")
+
+    def emit(self, g: GraphBuilder, x: Value) -> Value:
+        if x.rank != len(self.dims) + 1:
+            raise ShapeError(
+                f"{g.scope}: Permute orders {len(self.dims)} axes after the batch, got {shape_text(x.shape)} "
+                f"from {x.name!r}; name each of its axes in dims"
+            )
+        return g.add("Transpose", x, perm=[0, *self.dims])
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatVector(Layer):
+    """A vector as each step of a sequence (Keras ``RepeatVector``; ONNX ``Unsqueeze`` and ``Expand``).
+
+    Input: (batch, features) of any type.  Output: (batch, n, features).
+
+    Args:
+        n: number of steps, at least 1.
+
+    Raises:
+        ShapeError: the input is not of rank 2.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.RepeatVector(3)(nm.Input((32,))).shape
+    ('batch', 3, 32)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"RepeatVector: n must be a positive integer, got {self.n!r}")
+
+    def emit(self, g: GraphBuilder, x: Value) -> Value:
+        if x.rank != 2:
+            raise ShapeError(
+                f"{g.scope}: RepeatVector takes (batch, features), got {shape_text(x.shape)} "
+                f"from {x.name!r}; put a flatten() before it"
+            )
+        return g.add("Expand", op.unsqueeze(g, x, 1), g.ints(1, self.n, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(Layer):
+    """Its input (Keras ``Identity``; ONNX ``Identity``).
+
+    Input: any shape of any type.  Output: the same.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.Identity()(nm.Input((3,))).shape
+    ('batch', 3)
+    """
+
+    keeps_mask = True
+
+    def emit(self, g: GraphBuilder, x: Value) -> Value:
+        return g.add("Identity", x)

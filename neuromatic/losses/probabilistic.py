@@ -5,39 +5,60 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from onnx import TensorProto
-
 from neuromatic import operators as op
-from neuromatic.errors import ShapeError
+from neuromatic._lookup import snake_case
 from neuromatic.graph import GraphBuilder
-from neuromatic.losses.base import EPSILON, Loss, class_axis, input_of
-from neuromatic.values import Shape, Value, shape_text
+from neuromatic.losses._classes import (
+    binary_crossentropy,
+    class_count,
+    index_targets,
+    log_probabilities,
+    one_hot,
+    smoothed_binary,
+    smoothed_categorical,
+)
+from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis, input_of
+from neuromatic.values import Shape, Value
 
-__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "KLDivergence",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+]
 
 
 @dataclass(frozen=True)
-class BinaryCrossentropy(Loss):
-    """``-(y log p + (1 - y) log(1 - p))``, averaged (Keras ``BinaryCrossentropy``).
+class BinaryCrossentropy(ElementLoss):
+    """``-(y log p + (1 - y) log(1 - p))``, averaged over an axis (Keras ``BinaryCrossentropy``).
 
     Args:
         from_logits: predictions are logits rather than probabilities.
+        label_smoothing: how far labels are moved towards one half, from 0 to 1.
+        axis: the axis that is averaged over.
+
+    Raises:
+        ValueError: label_smoothing is not in [0, 1].
     """
 
-    from_logits: bool = False
+    aliases: ClassVar[tuple[str, ...]] = ("bce",)
 
-    def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
-        logits = y_pred if self.from_logits else input_of(g, "Sigmoid", y_pred)
-        one = g.const(1.0, y_pred.dtype)
-        if logits is not None:
-            # -log p is softplus(-z), which is exact at both ends and smooth at 0.
-            hit = g.add("Mul", y_true, g.add("Softplus", g.add("Neg", logits)))
-            miss = g.add("Mul", g.add("Sub", one, y_true), g.add("Softplus", logits))
-            return g.add("Add", hit, miss)
-        p = op.clip(g, y_pred, EPSILON, 1 - EPSILON)
-        hit = g.add("Mul", y_true, g.add("Log", p))
-        miss = g.add("Mul", g.add("Sub", one, y_true), g.add("Log", g.add("Sub", one, p)))
-        return g.add("Neg", g.add("Add", hit, miss))
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
+
+    def averaged_axis(self, prediction: Value) -> int:
+        return class_axis(prediction, self.axis)
+
+    def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        y_true = smoothed_binary(g, y_true, self.label_smoothing)
+        return binary_crossentropy(g, y_true, y_pred, from_logits=self.from_logits)
 
 
 @dataclass(frozen=True)
@@ -48,21 +69,26 @@ class CategoricalCrossentropy(Loss):
 
     Args:
         from_logits: predictions are logits rather than probabilities.
+        label_smoothing: how far labels are moved towards equal probabilities, from 0 to 1; by the size of
+            the class axis, where Keras takes that of the last one.
         axis: the class axis.
+
+    Raises:
+        ValueError: label_smoothing is not in [0, 1].
     """
 
     from_logits: bool = False
+    label_smoothing: float = 0.0
     axis: int = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, self.axis)
-        logits = y_pred if self.from_logits else input_of(g, "Softmax", y_pred, axis)
-        if logits is not None:
-            log_p = op.log_softmax(g, logits, axis)
-        else:
-            total = op.reduce(g, "ReduceSum", y_pred, (axis,), keepdims=True)
-            p = g.add("Div", y_pred, total)
-            log_p = g.add("Log", op.clip(g, p, EPSILON, 1 - EPSILON))
+        log_p = log_probabilities(g, y_pred, axis, from_logits=self.from_logits)
+        y_true = smoothed_categorical(g, y_true, axis, self.label_smoothing)
         return g.add("Neg", op.reduce(g, "ReduceSum", g.add("Mul", y_true, log_p), (axis,)))
 
 
@@ -74,26 +100,29 @@ class SparseCategoricalCrossentropy(Loss):
 
     Args:
         from_logits: predictions are logits rather than probabilities.
+        ignore_class: a label, in or out of the range of classes, whose samples do not count.
         axis: the class axis.
     """
 
-    from_logits: bool = False
-    axis: int = -1
     sparse: ClassVar[bool] = True
 
+    from_logits: bool = False
+    ignore_class: int | None = None
+    axis: int = -1
+
     def target_type(self, prediction: Value) -> tuple[int, Shape | None]:
-        if prediction.rank < 2:
-            raise ShapeError(
-                f"sparse_categorical_crossentropy takes (batch, ..., classes), "
-                f"got {shape_text(prediction.shape)} from {prediction.name!r}"
-            )
-        shape = list(prediction.shape or ())
-        del shape[class_axis(prediction, self.axis)]
-        return TensorProto.INT64, tuple(shape)
+        return index_targets(snake_case(type(self).__name__), prediction, self.axis)
 
     def classes(self, prediction: Value) -> int | None:
-        size = prediction.dim(class_axis(prediction, self.axis))
-        return size if isinstance(size, int) else None
+        return class_count(prediction, self.axis)
+
+    def ignored(self) -> int | None:
+        return self.ignore_class
+
+    def counted(self, g: GraphBuilder, y_true: Value, values: Value) -> Value | None:
+        if self.ignore_class is None:
+            return None
+        return g.add("Not", op.equal(g, y_true, g.const(self.ignore_class, y_true.dtype)))
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, self.axis)
@@ -105,14 +134,79 @@ class SparseCategoricalCrossentropy(Loss):
         if axis != 1:
             rest = [i for i in range(1, scores.rank) if i != axis]
             scores = g.add("Transpose", scores, perm=[0, axis, *rest])
-        return g.add("SoftmaxCrossEntropyLoss", scores, y_true, reduction="none")
+        return g.add(
+            "SoftmaxCrossEntropyLoss", scores, y_true, reduction="none", ignore_index=self.ignore_class
+        )
 
     def _by_one_hot(self, g: GraphBuilder, y_true: Value, scores: Value, axis: int) -> Value:
-        classes = self.classes(scores)
-        if classes is None:
-            raise ShapeError(
-                f"the number of classes of {scores.name!r} {shape_text(scores.shape)} is unknown"
-            )
-        truth = g.add("OneHot", y_true, g.ints(classes), g.const([0.0, 1.0], scores.dtype), axis=axis)
-        hits = g.add("Mul", truth, op.log_softmax(g, scores, axis))
-        return g.add("Neg", op.reduce(g, "ReduceSum", hits, (axis,)))
+        hits = g.add("Mul", one_hot(g, y_true, scores, axis), op.log_softmax(g, scores, axis))
+        values = g.add("Neg", op.reduce(g, "ReduceSum", hits, (axis,)))
+        counted = self.counted(g, y_true, values)
+        return values if counted is None else g.add("Mul", values, op.cast(g, counted, values.dtype))
+
+
+@dataclass(frozen=True)
+class CategoricalGeneralizedCrossEntropy(Loss):
+    """``(1 - p^q) / q`` with p the class's probability (Keras ``CategoricalGeneralizedCrossEntropy``).
+
+    For labels that may be wrong. Targets are class indices, int64, of the predictions' shape without the
+    last axis, the classes.
+
+    Args:
+        q: between crossentropy (towards 0) and the mean absolute error (towards 1).
+
+    Raises:
+        ValueError: q is not between 0 and 1.
+    """
+
+    sparse: ClassVar[bool] = True
+
+    q: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(0 < self.q < 1, "q", "above 0 and below 1")
+
+    def target_type(self, prediction: Value) -> tuple[int, Shape | None]:
+        return index_targets(snake_case(type(self).__name__), prediction, -1)
+
+    def classes(self, prediction: Value) -> int | None:
+        return class_count(prediction, -1)
+
+    def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        axis = class_axis(y_pred, -1)
+        truth, q = one_hot(g, y_true, y_pred, axis), g.const(self.q, y_pred.dtype)
+        logits = input_of(g, "Softmax", y_pred, axis)
+        if logits is not None:  # p^q is exp(q log p), whose slope is finite where p rounds to 0
+            log_p = g.add("Mul", truth, op.log_softmax(g, logits, axis))
+            power = g.add("Exp", g.add("Mul", q, op.reduce(g, "ReduceSum", log_p, (axis,))))
+        else:
+            power = g.add("Pow", op.reduce(g, "ReduceSum", g.add("Mul", truth, y_pred), (axis,)), q)
+        return g.add("Div", g.add("Sub", g.const(1.0, y_pred.dtype), power), q)
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """``sum(y_true * log(y_true / y_pred))`` over the last axis (Keras ``KLDivergence``).
+
+    Both are limited to [1e-7, 1].
+    """
+
+    aliases: ClassVar[tuple[str, ...]] = ("kld",)
+
+    def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        truth, p = (op.clip(g, y, EPSILON, 1.0) for y in (y_true, y_pred))
+        terms = g.add("Mul", truth, g.add("Log", g.add("Div", truth, p)))
+        return op.reduce(g, "ReduceSum", terms, (class_axis(y_pred, -1),))
+
+
+@dataclass(frozen=True)
+class Poisson(ElementLoss):
+    """Mean of ``y_pred - y_true * log(y_pred)`` over the last axis (Keras ``Poisson``).
+
+    1e-7 is added to the prediction before the logarithm.
+    """
+
+    def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        log = g.add("Log", g.add("Add", y_pred, g.const(EPSILON, y_pred.dtype)))
+        return g.add("Sub", y_pred, g.add("Mul", y_true, log))

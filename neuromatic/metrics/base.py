@@ -1,61 +1,109 @@
-"""What a metric is, and what metrics share."""
+"""What a metric is, and the metrics that are the mean of a loss."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
+from onnx import TensorProto
 
+from neuromatic import operators as op
+from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
+from neuromatic.losses import ElementLoss, Loss
+from neuromatic.metrics._checks import check_ranks
 from neuromatic.values import Value, shape_text
 
-Sums = NDArray[np.float64]
 
-
-def mean(sums: Sums) -> float:
-    """Of [total, count] the mean; NaN where nothing was counted.
-
-    >>> mean(np.array([3.0, 4.0]))
-    0.75
-    """
-    return float(sums[0] / sums[1]) if sums[1] else float("nan")
-
-
-RESULTS: dict[str, Callable[[Sums], float]] = {"mean": mean}
-"""What the summed vectors of all batches mean, by the name that files carry."""
-
-
+@dataclass(frozen=True)
 class Metric(ABC):
     """Base of all metrics.
 
+    Args:
+        name: under which results are reported; by default ``default_name``, else the class name in snake
+            case, as in Keras. Only by keyword.
+
     Attributes:
         aliases: names for calls and the command line besides the class name in snake case.
-        name: under which results are reported.
-        result: which function of :data:`RESULTS` makes the number of the sums.
+        result: which function of :data:`~neuromatic.metrics.RESULTS` makes the result of the sums.
+
+    Raises:
+        ValueError: an argument that the metric cannot take.
     """
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    name: ClassVar[str]
+    default_name: ClassVar[str] = ""
     result: ClassVar[str] = "mean"
+
+    name: str = field(default="", kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"{type(self).__name__}: name must be a text, got {self.name!r}")
+        if not self.name:
+            object.__setattr__(self, "name", self.default_name or snake_case(type(self).__name__))
+        self.check()
+
+    def check(self) -> None:  # noqa: B027 - most metrics have nothing to refuse
+        """Refuse arguments that are wrong; called once the object is made."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """More arguments of the result's function: texts, numbers, None and lists of these."""
+        return {}
 
     @abstractmethod
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
-        """Add nodes for the vector of sums of a batch, float32."""
+        """Add nodes for the sums of a batch, float32, of a fixed shape."""
 
 
-def check_ranks(g: GraphBuilder, y_true: Value, y_pred: Value, *, class_axis: int = 0) -> None:
-    """Refuse targets that broadcasting would compare with the wrong predictions.
+@dataclass(frozen=True)
+class MeanOfValues(Metric):
+    """Base of the metrics that are the mean of values, of which a sample may have one or many.
 
-    Args:
-        class_axis: 1 where targets are class indices, which have no class axis.
+    Sums: their total and how many they are. Where the predictions have a mask, (batch, steps), only steps
+    that it keeps count.
     """
-    if y_true.rank != y_pred.rank - class_axis:
-        kind = "class indices" if class_axis else "targets of the predictions' shape"
-        raise ShapeError(
-            f"{g.scope} takes {kind}, got targets {shape_text(y_true.shape)} "
-            f"for predictions {shape_text(y_pred.shape)}; choose another metric"
-        )
+
+    @abstractmethod
+    def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        """Add nodes for the values, numbers or booleans, of any shape that begins with the batch."""
+
+    def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        values, mask = self.values(g, y_true, y_pred), g.mask(y_pred)
+        if mask is None:
+            return op.sum_and_count(g, values)
+        if values.rank < mask.rank:
+            raise ShapeError(
+                f"{g.scope} has values {shape_text(values.shape)}, but the predictions a mask "
+                f"{shape_text(mask.shape)}; choose a metric with a value for each step"
+            )
+        numbers = op.cast(g, values, TensorProto.FLOAT)
+        if values.rank > mask.rank:
+            numbers = op.reduce(g, "ReduceMean", numbers, tuple(range(mask.rank, values.rank)))
+        kept = g.add("Where", mask, numbers, g.const(0.0))
+        parts = [op.reduce(g, "ReduceSum", part) for part in (kept, op.cast(g, mask, TensorProto.FLOAT))]
+        return g.add("Concat", *(op.unsqueeze(g, part, 0) for part in parts), axis=0)
+
+
+@dataclass(frozen=True)
+class MeanOfLoss(MeanOfValues):
+    """Base of the metrics that are the mean of a loss over all samples."""
+
+    @abstractmethod
+    def loss(self) -> Loss:
+        """The loss."""
+
+    def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
+        return loss_values(g, self.loss(), y_true, y_pred)
+
+
+def loss_values(g: GraphBuilder, loss: Loss, y_true: Value, y_pred: Value) -> Value:
+    """What a loss averages, for targets of another element type too."""
+    check_ranks(g, y_true, y_pred, class_axis=int(loss.sparse))
+    dtype, _ = loss.target_type(y_pred)
+    numbers = loss.elements if isinstance(loss, ElementLoss) else loss.values
+    return numbers(g, op.cast(g, y_true, dtype), y_pred)

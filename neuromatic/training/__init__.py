@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neuromatic.training.callbacks import Callback, EarlyStopping
+from neuromatic.training.callbacks import Callback, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
 from neuromatic.training.history import History
 
-__all__ = ["Callback", "EarlyStopping", "History"]
+__all__ = ["Callback", "EarlyStopping", "History", "LearningRateScheduler", "ReduceLROnPlateau"]

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from neuromatic import engines, weights
+from neuromatic import engines, schedules, weights
 from neuromatic.engines import Program
 from neuromatic.errors import RecipeError, TrainingError, VerificationError
 from neuromatic.inference import Session
+from neuromatic.optimizers.steps import AVERAGE
 from neuromatic.recipe import Recipe, data_inputs, default_learning_rate, strip
-from neuromatic.training.callbacks import Callback
+from neuromatic.schedules import LearningRate
+from neuromatic.training.callbacks import Callback, TakeAverages
 from neuromatic.training.history import History
-from neuromatic.training.loop import LearningRate, fit
+from neuromatic.training.loop import fit
 from neuromatic.training.progress import Verbose, progress_for
 
 Array = NDArray[Any]
@@ -63,7 +65,7 @@ def train_model(
             seed=seed,
             shuffle=shuffle,
             validation=validation,
-            callbacks=[*callbacks, *progress],
+            callbacks=[*_take_averages(recipe), *callbacks, *progress],
             first_step=_steps_done(model, recipe),
         )
         parameters = program.parameters()
@@ -96,10 +98,19 @@ def _learning_rate(model: ModelProto, recipe: Recipe, given: LearningRate | None
         if given is not None:
             raise RecipeError("the learning rate of this recipe is no input; choose .optimizer(...) anew")
         return 0.0
+    if given is None and recipe.schedule is not None:
+        return schedules.from_config(recipe.schedule)
     rate = default_learning_rate(model, recipe) if given is None else given
     if rate is None:
         raise RecipeError("the recipe has no default learning rate; give learning_rate")
     return rate
+
+
+def _take_averages(recipe: Recipe) -> list[Callback]:
+    """What ends a run of an optimizer that keeps moving averages, before the callbacks that were given."""
+    named = {name: f"{AVERAGE}/{name}" for name in recipe.trainable}
+    averages = {name: average for name, average in named.items() if average in recipe.updates}
+    return [TakeAverages(averages)] if averages and recipe.optimizer is not None else []
 
 
 def _steps_done(model: ModelProto, recipe: Recipe) -> int:
@@ -111,6 +122,8 @@ def verify(
     model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: tuple[float, float]
 ) -> float:
     """Compare a program's outputs with onnxruntime's for the model written from it.
+
+    Outputs that the engine cannot compute are run by onnxruntime alone.
 
     Returns:
         The largest absolute difference over at most :data:`VERIFIED_ROWS` rows.
@@ -124,8 +137,9 @@ def verify(
     expected = Session(strip(model)).run(inputs)
     found = program.predict(program.load(inputs), rows)
     worst = 0.0
-    for name, value in expected.items():
-        difference = np.abs(found[name].astype(np.float64) - value.astype(np.float64))
+    for name, output in found.items():
+        value = expected[name]
+        difference = np.abs(output.astype(np.float64) - value.astype(np.float64))
         largest = float(difference.max(initial=0.0))
         if not (difference <= atol + rtol * np.abs(value)).all():
             raise VerificationError(

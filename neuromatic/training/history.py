@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -11,7 +12,8 @@ class History:
     """The course of one training run.
 
     Attributes:
-        history: for ``loss``, each metric and their ``val_`` forms, one number for each epoch.
+        history: for ``loss``, each metric and their ``val_`` forms, what each epoch gave: a number,
+            or an array for metrics that report one.
         epoch: the numbers of the epochs, from 0.
         step_losses: the loss of each single step.
         difference: the largest absolute difference between the engine's outputs and onnxruntime's for the
@@ -19,13 +21,13 @@ class History:
         seconds: wall time of the epochs, validation included.
     """
 
-    history: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, list[Any]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     step_losses: list[float] = field(default_factory=list)
     difference: float | None = None
     seconds: list[float] = field(default_factory=list)
 
-    def add(self, epoch: int, logs: Mapping[str, float], seconds: float) -> None:
+    def add(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
         """Append the results of an epoch."""
         self.epoch.append(epoch)
         self.seconds.append(seconds)

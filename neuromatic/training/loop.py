@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from neuromatic.engines import Outcome, Program
 from neuromatic.errors import DivergedError
-from neuromatic.metrics import RESULTS
+from neuromatic.metrics import result_of
 from neuromatic.recipe import MetricSums
+from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Run
 from neuromatic.training.history import History
 
 Array = NDArray[Any]
-LearningRate = float | Callable[[int], float]
-"""A number, or a function of the step (counted from 0 over all epochs)."""
 
 
 class Tally:
@@ -43,11 +42,12 @@ class Tally:
         sums = {m.name: values[m.sums][None] for m in self._metrics}
         self.add(Outcome(np.reshape(values[loss], (1,)), sums), batch_size)
 
-    def logs(self, prefix: str = "") -> dict[str, float]:
-        """The mean loss of all samples, and each metric."""
-        logs = {f"{prefix}loss": self._loss / self._samples}
+    def logs(self, prefix: str = "") -> dict[str, Any]:
+        """The mean loss of all samples, and each metric: a number, or an array for some of them."""
+        logs: dict[str, Any] = {f"{prefix}loss": self._loss / self._samples}
         for metric in self._metrics:
-            logs[f"{prefix}{metric.name}"] = RESULTS[metric.result](self._sums[metric.name])
+            sums = self._sums[metric.name]
+            logs[f"{prefix}{metric.name}"] = result_of(metric.result, sums, metric.arguments)
         return logs
 
 
@@ -109,7 +109,7 @@ class _Loop:
         step: int,
     ) -> None:
         self.program, self.metrics, self.batch_size = program, metrics, batch_size
-        self.rate = learning_rate if callable(learning_rate) else _constant(learning_rate)
+        self.learning_rate = learning_rate
         self.seed, self.shuffle, self.callbacks, self.step = seed, shuffle, callbacks, step
         self.dataset, self.count = program.load(data), _length(data)
         self.held_out = None if validation is None else program.load(validation)
@@ -118,7 +118,13 @@ class _Loop:
 
     def run(self, epochs: int) -> History:
         steps = -(-self.count // self.batch_size)
-        run = Run(self.program, epochs, steps, ("loss", *(m.name for m in self.metrics)))
+        run = Run(
+            self.program,
+            epochs,
+            steps,
+            ("loss", *(m.name for m in self.metrics)),
+            learning_rate=self.learning_rate,
+        )
         self.notify("on_train_begin", run)
         for epoch in range(epochs):
             started = time.perf_counter()
@@ -136,13 +142,13 @@ class _Loop:
         self.notify("on_train_end", run)
         return self.history
 
-    def epoch(self, run: Run, epoch: int) -> dict[str, float]:
+    def epoch(self, run: Run, epoch: int) -> dict[str, Any]:
         rows = np.arange(self.count)
         if self.shuffle:
             rows = np.random.default_rng([self.seed, epoch]).permutation(self.count)
         tally, done = Tally(self.metrics), 0
         for block in blocks(rows, self.batch_size, self.program.steps_per_call):
-            rates = np.array([self.rate(self.step + i) for i in range(len(block))], np.float32)
+            rates = np.array([run.rate(self.step + i) for i in range(len(block))], np.float32)
             outcome = self.program.train(self.dataset, block, rates)
             _check_finite(outcome.loss, self.step, self.history.step_losses)
             self.history.step_losses.extend(outcome.loss.tolist())
@@ -182,10 +188,6 @@ def blocks(order: NDArray[np.int64], batch_size: int, steps: int) -> list[NDArra
     result = [matrix[i : i + steps] for i in range(0, full, steps)]
     rest = order[full * batch_size :]
     return [*result, rest[None]] if len(rest) else result
-
-
-def _constant(rate: float) -> Callable[[int], float]:
-    return lambda step: rate
 
 
 def _check_finite(losses: NDArray[np.float32], step: int, before: Sequence[float]) -> None:

@@ -42,11 +42,15 @@ STATUS: dict[tuple[Kind, str], Status] = {}
 
 def _say(kind: Kind, name: str, status: Status) -> None:
     known = STATUS.get((kind, name))
-    if known is not None and known.state != status.state:
+    if known is None:
+        STATUS[kind, name] = status
+        return
+    if known.state != status.state:
         raise ValueError(f"{kind}.{name} is said to be {known.state} and {status.state}")
-    if known is not None:
-        status = Status(status.state, f"{known.reason}, {status.reason}")
-    STATUS[kind, name] = status
+    reasons = dict.fromkeys(
+        [*known.reason.split(", "), status.reason] if status.state == "equal" else [known.reason]
+    )
+    STATUS[kind, name] = Status(status.state, ", ".join(reasons))
 
 
 def equal(kind: Kind, *names: str) -> Callable[[Test], Test]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from click.testing import Result
 
@@ -139,6 +140,29 @@ def test_losses_for_several_outputs(run: Run, folder: Path) -> None:
     }
 
 
+def test_a_loss_from_a_file(run: Run, folder: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+        picked (int64[N] y_true, float[N, C] y_pred) => (float[N] value) {
+            log = Log(y_pred)  axes = Constant <value_ints = [1]> ()  index = Unsqueeze(y_true, axes)
+            found = GatherElements <axis = 1> (log, index)  flat = Squeeze(found, axes)  value = Neg(flat)
+        }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "my_loss.onnx")
+    result = run(*CHAIN, "--loss", "my_loss.onnx")
+    assert result.exit_code == 0, result.output
+    own = nm.load(folder / "out.onnx").parameters()
+    assert run(*CHAIN, *CROSSENTROPY).exit_code == 0
+    for name, array in nm.load(folder / "out.onnx").parameters().items():
+        np.testing.assert_allclose(own[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_targets_named_as_outputs(run: Run, folder: Path) -> None:
+    x = np.zeros((6, 4), np.float32)
+    targets = {"a": np.ones((6, 1)), "b": np.ones((6, 2))}
+    np.savez(folder / "two.npz", input=x, **targets)  # type: ignore[arg-type]
+    arguments = ("train", "net.py:two", "--data", "two.npz", "-o", "out.onnx", "--epochs", "1")
+    assert run(*arguments, "--loss", "mse", "--loss", "mae").exit_code == 0
+
+
 def test_names_by_output() -> None:
     assert by_output(["mse", "mae"]) == ["mse", "mae"]
     assert by_output(["a=mse", "b=mae", "b=mse"]) == {"a": "mse", "b": ["mae", "mse"]}
@@ -163,7 +187,7 @@ def test_names_by_output() -> None:
         (2, [*CHAIN, *CROSSENTROPY, "--metrics", "acuracy"], "did you mean 'accuracy'?"),
         (2, [*CHAIN, *CROSSENTROPY, "--freeze", "nothing/*"], "there is no initializer named 'nothing/*'"),
         (1, [*CHAIN, *CROSSENTROPY, "--freeze", "*"], "no parameter is left to train"),
-        (2, [*CHAIN], "MODEL has no loss: choose one with --loss (mse, "),
+        (2, [*CHAIN], "MODEL has no loss: choose one with --loss; --help lists them"),
         (
             2,
             [*TRAINED, "--engine", "tensorflo"],

@@ -48,7 +48,7 @@ class Node:
         shapes = ",".join(
             "x".join(map(str, i.shape)) or "scalar" for i in self.inputs if isinstance(i, Random)
         )
-        attributes = ",".join(f"{k}={v}" for k, v in self.attributes.items())
+        attributes = ",".join(f"{k}={getattr(v, 'name', v)}" for k, v in self.attributes.items())
         return f"{self.op}-{self.opset}({shapes};{attributes})".replace(" ", "")
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
 
 from neuromatic.converters import lowering
@@ -30,46 +31,80 @@ class Case:
 
     name: str
     model: onnx.ModelProto
-    data_sets: tuple[tuple[dict[str, Array], list[Array]], ...]
+    data_sets: tuple[tuple[dict[str, Any], list[Any]], ...]
     rtol: float
     atol: float
 
-    def compare(self, got: Mapping[str, Array], expected: list[Array]) -> None:
+    def compare(self, got: Mapping[str, Any], expected: Sequence[Any]) -> None:
         """Check types, shapes and values; float16 and bfloat16 within four units in the last place."""
         for name, want in zip((o.name for o in self.model.graph.output), expected, strict=True):
-            value = np.asarray(got[name])
-            if want.dtype.kind in "OU":
-                assert [_text(v) for v in value.ravel()] == [_text(v) for v in want.ravel()], name
-                continue
-            assert value.dtype == want.dtype, name
-            rtol = max(self.rtol, 4 * _STEPS.get(want.dtype.name, 0.0))
-            if want.dtype.kind not in "bifu" or want.dtype.name not in np.sctypeDict:
-                value, want = value.astype(np.float64), want.astype(np.float64)
-            np.testing.assert_allclose(value, want, rtol=rtol, atol=self.atol, err_msg=name)
+            self._compare(name, got[name], want)
+
+    def _compare(self, name: str, value: Any, want: Any) -> None:
+        if want is None:
+            assert value is None, name
+            return
+        if isinstance(want, list):
+            assert len(value) == len(want), name
+            for i, pair in enumerate(zip(value, want, strict=True)):
+                self._compare(f"{name}[{i}]", *pair)
+            return
+        value = np.asarray(value)
+        if want.dtype.kind in "OU":
+            assert value.shape == want.shape, name
+            assert [_text(v) for v in value.ravel()] == [_text(v) for v in want.ravel()], name
+            return
+        assert value.dtype == want.dtype, name
+        rtol = max(self.rtol, 4 * _STEPS.get(want.dtype.name, 0.0))
+        if want.dtype.kind not in "bifu" or want.dtype.name not in np.sctypeDict:
+            value, want = value.astype(np.float64), want.astype(np.float64)
+        np.testing.assert_allclose(value, want, rtol=rtol, atol=self.atol, err_msg=name)
 
 
 @functools.cache
 def all_cases() -> tuple[Case, ...]:
-    """Every node case of the installed onnx that uses tensors alone."""
+    """Every node case of the installed onnx."""
+    return loaded_cases("node")
+
+
+@functools.cache
+def loaded_cases(kind: str) -> tuple[Case, ...]:
+    """The cases of one kind that onnx ships: node, simple, pytorch-converted, pytorch-operator, light."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the cases divide by zero on purpose while they are made
-        loaded = load_model_tests(kind="node")
-    cases = []
-    for case in loaded:
-        model = case.model or onnx.load(Path(str(case.model_dir)) / "model.onnx")
-        names = [i.name for i in model.graph.input]
-        try:
-            sets = tuple(
-                (
-                    {n: _array(v) for n, v in zip(names, inputs, strict=False)},
-                    [_array(v) for v in outputs],
-                )
-                for inputs, outputs in case.data_sets or ()
-            )
-        except TypeError:  # a sequence, a map or an optional
-            sets = ()
-        cases.append(Case(case.name, model, sets, case.rtol, case.atol))
-    return tuple(cases)
+        return tuple(_case(case) for case in load_model_tests(kind=kind))
+
+
+def _case(case: TestCase) -> Case:
+    model, sets = case.model, case.data_sets
+    if model is None:
+        folder = Path(str(case.model_dir))
+        model = onnx.load(folder / "model.onnx")
+        sets = [_stored(folder, model) for folder in sorted(folder.glob("test_data_set_*"))]
+    names = [i.name for i in model.graph.input]
+    known = {t.name for t in model.graph.initializer}
+    named = [n for n in names if n not in known] if len(names) != len(sets[0][0]) else names
+    data = tuple(
+        ({n: _array(v) for n, v in zip(named, inputs, strict=False)}, [_array(v) for v in outputs])
+        for inputs, outputs in sets or ()
+    )
+    return Case(case.name, model, data, case.rtol, case.atol)
+
+
+def _stored(folder: Path, model: onnx.ModelProto) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of one data set of a case in files."""
+
+    def read(prefix: str, values: Sequence[onnx.ValueInfoProto]) -> list[Any]:
+        paths = [folder / f"{prefix}_{i}.pb" for i in range(len(list(folder.glob(f"{prefix}_*.pb"))))]
+        return [_read(path, value.type) for path, value in zip(paths, values, strict=False)]
+
+    return read("input", model.graph.input), read("output", model.graph.output)
+
+
+def _read(path: Path, kind: onnx.TypeProto) -> Any:
+    if kind.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(path.read_bytes()))
+    return onnx.TensorProto.FromString(path.read_bytes())
 
 
 def lowered_cases(registry: Registry) -> list[Case]:
@@ -85,11 +120,18 @@ def _is_lowered(model: onnx.ModelProto, registry: Registry) -> bool:
     return True
 
 
-def _array(value: Any) -> Array:
+def _array(value: Any) -> Any:
+    """A value as arrays: a list for a sequence, None for an optional without an element."""
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_array(v) for v in value]
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
-    if not isinstance(value, (np.ndarray, np.generic)):
-        raise TypeError(f"not a tensor: {type(value)}")
+    if isinstance(value, onnx.SequenceProto):
+        return numpy_helper.to_list(value)
+    if isinstance(value, onnx.OptionalProto):
+        return _array(numpy_helper.to_optional(value))
     return np.asarray(value)
 
 

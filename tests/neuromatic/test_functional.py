@@ -148,3 +148,36 @@ def test_inputs_are_described() -> None:
     assert repr(Dense(2)(x)) == "<SymbolicTensor (batch, ?, time, 2) of Dense>"
     with pytest.raises(ValueError, match="a dimension is a positive integer, a name or None, got 0"):
         Input((0,))
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (8, 7, 3), (5, 8, 7, 3)])
+def test_channels_last_inputs_are_turned_once(shape: tuple[int, ...]) -> None:
+    x = Input(shape, "uint8", name="image", data_format="channels_last")
+    assert x.shape == ("batch", 3, *shape[:-1])
+    model = assemble([x], [Activation("linear", name="a")(x), Activation("linear", name="b")(x)]).proto
+    assert [v.name for v in model.graph.input] == ["image"]
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]] == list(shape)
+    assert [node.op_type for node in model.graph.node].count("Transpose") == 1
+    a = np.arange(2 * np.prod(shape)).reshape(2, *shape).astype(np.uint8)
+    np.testing.assert_array_equal(run(model, image=a)["b"], np.moveaxis(a, -1, 1))
+
+
+def test_channels_last_inputs_mix_with_others() -> None:
+    a, b = Input((4, 3), data_format="channels_last"), Input((3, 4))
+    c = Input((5, 5, 1), data_format="channels_last")
+    model = assemble([a, b, c], [Add()([a, b])]).proto
+    assert [v.name for v in model.graph.input] == ["input", "input_1", "input_2"]
+    with pytest.raises(ModelError, match="the outputs depend on inputs that are not listed"):
+        assemble([b], [Add()([a, b])])
+
+
+def test_a_wrong_data_format_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match='Input: data_format must be "channels_first" or "channels_last", got \'NHWC\''
+    ):
+        Input((4, 4, 1), data_format="NHWC")
+    with pytest.raises(
+        ValueError,
+        match=r'"channels_last" is for shapes of 2 to 4 dimensions, channels among them, got \(9,\)',
+    ):
+        Input((9,), data_format="channels_last")

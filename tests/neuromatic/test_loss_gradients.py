@@ -81,3 +81,34 @@ def test_rmse_elsewhere() -> None:
 def test_mae_at_zero_error_has_a_finite_gradient() -> None:
     _, gradient = step("mae", np.ones((4, 2)), np.ones((4, 2), np.float32))
     assert np.isfinite(gradient).all()
+
+
+ONE_HOT = np.eye(3, dtype=np.float32)[[1, 1, 2, 0]]
+ZEROS, LABELS = np.zeros((4, 3)), np.array([1, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "x", "y", "activation"),
+    [
+        (nm.losses.BinaryFocalCrossentropy(gamma=1.5), EXTREME, ONE_HOT, "sigmoid"),
+        (nm.losses.BinaryFocalCrossentropy(from_logits=True), EXTREME, ONE_HOT, None),
+        (nm.losses.CategoricalFocalCrossentropy(gamma=0.5), EXTREME, ONE_HOT, "softmax"),
+        (nm.losses.CategoricalFocalCrossentropy(from_logits=True), EXTREME, ONE_HOT, None),
+        ("categorical_generalized_cross_entropy", EXTREME, LABELS, "softmax"),
+        ("cosine_similarity", ZEROS, ONE_HOT, None),
+        ("mape", ZEROS, np.zeros((4, 3), np.float32), None),
+        ("msle", EXTREME, ONE_HOT, None),
+        ("kld", EXTREME, ONE_HOT, "softmax"),
+        ("log_cosh", EXTREME, ONE_HOT, None),
+        ("dice", ZEROS, np.zeros((4, 3), np.float32), None),
+        ("tversky", ZEROS, np.zeros((4, 3), np.float32), None),
+        ("circle", np.eye(4, 3), np.arange(4), None),  # nobody has a partner
+        ("circle", np.eye(4, 3), np.zeros(4, np.int64), None),  # all have one label
+    ],
+)
+def test_gradients_are_finite_at_the_edges(
+    loss: LossLike, x: Array, y: Array, activation: str | None
+) -> None:
+    value, gradient = step(loss, x, y, activation)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

@@ -107,7 +107,7 @@ def test_categorical_crossentropies(shape: tuple[int, ...], axis: int, opset: in
     twin: Callable[..., Any] = keras.losses.CategoricalCrossentropy
     assert_is(CategoricalCrossentropy(axis=axis), twin(axis=axis, dtype="float64"), y_true, p, opset)
     logits = twin(axis=axis, from_logits=True, dtype="float64")
-    assert_is(CategoricalCrossentropy(True, axis), logits, y_true, z, opset)
+    assert_is(CategoricalCrossentropy(True, axis=axis), logits, y_true, z, opset)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_sparse_categorical_crossentropy(shape: tuple[int, ...], axis: int, opse
     for predictions, from_logits in ((p, False), (z, True)):
         last = np.moveaxis(predictions, axis, -1)  # Keras on TensorFlow has no other class axis
         twin = keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits, dtype="float64")
-        loss = SparseCategoricalCrossentropy(from_logits, axis)
+        loss = SparseCategoricalCrossentropy(from_logits, axis=axis)
         assert_is(loss, lambda t, _, last=last, twin=twin: twin(t, last), y_true, predictions, opset)
 
 
@@ -144,7 +144,7 @@ def test_probabilities_of_0_and_1_give_a_finite_loss(loss: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(losses.LOSSES))
+@pytest.mark.parametrize("name", sorted(losses.LOSSES.keys() - {"ctc"}))
 def test_float64(name: str) -> None:
     loss = losses.get(name)
     y_true = labels((5,), 3) if loss.sparse else one_hot((5, 3)).astype(np.float64)
@@ -154,7 +154,7 @@ def test_float64(name: str) -> None:
     if isinstance(loss, RootMeanSquaredError):
         expected = np.sqrt(np.mean((y_true - y_pred) ** 2))
     else:
-        expected = np.mean(keras.ops.convert_to_numpy(keras.losses.get(name)(y_true, y_pred)))
+        expected = float(getattr(keras.losses, type(loss).__name__)(dtype="float64")(y_true, y_pred))
     for found in in_both(model, {"y_true": y_true, "y_pred": y_pred}):
         assert found.dtype == np.float64
         np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -165,7 +165,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "classes that are text": (
         lambda m: set_notes(m, targets=[{"name": "target", "classes": "ten"}]),
-        f"metadata '{METADATA_KEY}' of the model is damaged: classes is 'ten'",
+        f"metadata '{METADATA_KEY}' of the model is damaged: 'ten' is not a class",
     ),
     "a rate that is a list": (
         lambda m: set_notes(m, learning_rate=["x"]),
@@ -212,12 +212,24 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "a metric refers to 'sums', which no node of the training graph computes",
     ),
     "a metric of the future": (
-        lambda m: set_notes(m, metrics=metric(result="auc")),
-        "metric 'm' makes 'auc' of (2,); this Neuromatic knows ['mean'] of (2,)",
+        lambda m: set_notes(m, metrics=metric(result="oracle")),
+        "metric 'm' reports 'oracle'; this Neuromatic knows ['auc', 'best_rate', ",
     ),
     "a metric of one number": (
         lambda m: set_notes(m, metrics=metric(sums="loss")),
-        "metric 'm' makes 'mean' of (); this Neuromatic knows ['mean'] of (2,)",
+        "metric 'm' makes 'mean' of sums (), expected (2,)",
+    ),
+    "a metric of too few numbers": (
+        lambda m: set_notes(m, metrics=metric(result="rate", arguments={"of": "recall"})),
+        "metric 'm' makes 'rate' of sums (2,), expected (4, ?)",
+    ),
+    "a metric with an argument too many": (
+        lambda m: set_notes(m, metrics=metric(arguments={"of": "recall"})),
+        "metric 'm' cannot make 'mean' with {'of': 'recall'}: mean() got an unexpected keyword argument 'of'",
+    ),
+    "a metric with arguments that are a number": (
+        lambda m: set_notes(m, metrics=metric(arguments=3)),
+        f"metadata '{METADATA_KEY}' of the model is damaged: 'int' object is not iterable",
     ),
 }
 

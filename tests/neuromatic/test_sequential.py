@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from neuromatic.layers import Dense, Layer
 from neuromatic.sequential import Sequential
 from neuromatic.values import Value
 
-CLASSES = [c for c in (getattr(layers, name) for name in layers.__all__) if c is not Layer]
+CLASSES = [c for c in dict.fromkeys(getattr(layers, name) for name in layers.__all__) if c is not Layer]
 MERGING = [c for c in CLASSES if c.merges]
-UNARY = [c for c in CLASSES if c not in MERGING]
+UNARY = [c for c in CLASSES if c not in MERGING and not iskeyword(snake_case(c.__name__))]
 
 CNN = (
     Sequential((1, 12, 12))

@@ -18,10 +18,11 @@ def net() -> nm.Sequential:
 def test_the_table() -> None:
     lines = [line.rstrip() for line in summary_text(net().onnx(), None).strip().splitlines()]
     assert [line.split() for line in lines if line and "─" not in line] == [
-        ["layer", "operators", "output", "parameters"],
-        ["conv2d", "Conv", "Relu", "(batch,", "4,", "6,", "6)", "40"],
-        ["flatten", "Flatten", "(batch,", "144)", "0"],
-        ["dense", "Gemm", "Softmax", "(batch,", "10)", "1,450"],
+        ["layer", "operators", "output", "parameters", "FLOPs"],
+        ["conv2d", "Conv", "Relu", "(batch,", "4,", "6,", "6)", "40", "2,880"],
+        ["flatten", "Flatten", "(batch,", "144)", "0", "0"],
+        ["dense", "Gemm", "Softmax", "(batch,", "10)", "1,450", "2,940"],
+        ["FLOPs", "for", "one", "row", "of", "data:", "about", "5,820"],
         ["parameters:", "1,490"],
     ]
     assert all(len(line) <= 100 for line in lines)

@@ -79,3 +79,21 @@ def test_wrong_inputs_are_refused() -> None:
         layers.Concatenate(axis=1)([Input((2, 3)), Input((2, 4))])
     with pytest.raises(ValueError, match="Concatenate: axis must be an integer other than 0, got 0"):
         layers.Concatenate(0)
+
+
+def test_dot_refuses_what_it_cannot_sum() -> None:
+    a, b = Input((2, 3), name="a"), Input((4, 3), name="b")
+    with pytest.raises(
+        ValueError, match=r"^Dot: axes must be an integer other than 0 or two of them, got 0$"
+    ):
+        layers.Dot(0)
+    with pytest.raises(
+        ShapeError, match=r"^dot: Dot sums along axes 1, which have to be of one size after the batch"
+    ):
+        layers.Dot(1)([a, b])
+    with pytest.raises(ShapeError, match=r"^dot: Dot takes two inputs \(batch, ...\) of rank 2 or more, got"):
+        layers.Dot(1)([a, b, a])
+    with pytest.raises(
+        ShapeError, match=r"^dot: Dot needs known sizes for inputs of rank above 3 or a vector, got"
+    ):
+        layers.Dot(1)([Input((2, None, 3)), Input((2, 3))])

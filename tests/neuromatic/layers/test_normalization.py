@@ -61,3 +61,54 @@ def test_wrong_arguments_and_shapes_are_refused() -> None:
     for axis in (3, -3):
         with pytest.raises(ShapeError, match=f"known channels at axis {axis}, got"):
             Sequential((2, 3)).batch_normalization(axis)
+
+
+@pytest.mark.parametrize("kind", ["LayerNormalization", "RMSNormalization", "UnitNormalization"])
+def test_wrong_axes_are_refused(kind: str) -> None:
+    layer = getattr(layers, kind)
+    for axis in (0, [], "a", [1, 0]):
+        with pytest.raises(
+            ValueError, match=f"{kind}: axis must be an integer other than 0, or some of them"
+        ):
+            layer(axis)
+    for wrong in (3, [1, -2]):
+        with pytest.raises(
+            ShapeError, match=rf"{kind} runs along axis .*, got \(batch, 4, 5\) from 'input'; ch"
+        ):
+            Sequential((4, 5)).append(layer(wrong))
+
+
+def test_unknown_sizes_are_refused() -> None:
+    message = (
+        r"^layer_normalization: LayerNormalization has a parameter for each element along axis 1 and needs"
+    )
+    with pytest.raises(ShapeError, match=message):
+        Sequential((None,)).layer_normalization()
+
+
+def test_wrong_groups_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="GroupNormalization: groups must be a positive integer or -1, got 0"
+    ):
+        layers.GroupNormalization(0)
+    message = (
+        r"^group_normalization: GroupNormalization makes 32 groups of equal size, got 8 channels in "
+        r"\(batch, 8, 2\) from 'input'; choose a number of groups that divides them$"
+    )
+    with pytest.raises(ShapeError, match=message):
+        Sequential((8, 2)).group_normalization()
+    with pytest.raises(
+        ShapeError, match=r"^instance_normalization: InstanceNormalization takes .* with an axis"
+    ):
+        Sequential((8,)).instance_normalization()
+
+
+def test_spectral_normalization_needs_a_kernel() -> None:
+    with pytest.raises(TypeError, match="SpectralNormalization: layer must be a layer, got 3"):
+        layers.SpectralNormalization(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="power_iterations must be a positive integer, got 0"):
+        layers.SpectralNormalization(layers.Dense(2), 0)
+    with pytest.raises(
+        ShapeError, match=r"^spectral_normalization: .* Flatten has none; wrap another layer$"
+    ):
+        Sequential((2, 3)).spectral_normalization(layers.Flatten())

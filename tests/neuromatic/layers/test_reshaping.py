@@ -66,3 +66,52 @@ def test_a_wrong_number_of_values_is_refused() -> None:
         Sequential((4, 6)).reshape((5,))
     with pytest.raises(ShapeError, match="needs 5 values or a multiple for each sample, got 24"):
         Sequential((24,)).reshape((5, -1))
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"^Permute: dims must be the numbers from 1 on, each once, got \(0, 1\)$"
+    ):
+        layers.Permute((0, 1))
+    with pytest.raises(ValueError, match=r"^RepeatVector: n must be a positive integer, got 0$"):
+        layers.RepeatVector(0)
+    with pytest.raises(
+        ValueError, match=r"^Cropping1D: cropping must be an integer of 0 or more or two of them, got"
+    ):
+        layers.Cropping1D((1, 2, 3))
+    with pytest.raises(
+        ValueError, match=r"^ZeroPadding2D: padding must be .* or 2 of them or of pairs .*, got -1$"
+    ):
+        layers.ZeroPadding2D(-1)
+    with pytest.raises(ValueError, match=r"^UpSampling1D: size must be a positive integer, got 0$"):
+        layers.UpSampling1D(0)
+    with pytest.raises(
+        ValueError, match=r"^UpSampling2D: interpolation must be one of nearest, .*, got 'cubic'$"
+    ):
+        layers.UpSampling2D(2, "cubic")
+
+
+def test_wrong_shapes_are_refused() -> None:
+    model = Sequential((4, 6))
+    with pytest.raises(
+        ShapeError, match=r"^permute: Permute orders 3 axes after the batch, got \(batch, 4, 6\)"
+    ):
+        model.permute((1, 2, 3))
+    with pytest.raises(ShapeError, match=r"^repeat_vector: RepeatVector takes \(batch, features\), got"):
+        model.repeat_vector(2)
+    with pytest.raises(
+        ShapeError, match=r"^cropping1d: Cropping1D cuts 3 \+ 3 elements off an axis, got \(batch, 4"
+    ):
+        model.cropping1d(3)
+    with pytest.raises(
+        ShapeError, match=r"^zero_padding2d: ZeroPadding2D takes \(batch, channels, height, width\)"
+    ):
+        model.zero_padding2d()
+    with pytest.raises(
+        ShapeError, match=r"^up_sampling3d: UpSampling3D takes \(batch, channels, depth, height, w"
+    ):
+        model.up_sampling3d()
+    with pytest.raises(
+        ShapeError, match=r"^up_sampling2d: UpSampling2D with lanczos3 needs a known height and width"
+    ):
+        Sequential((3, None, 4)).up_sampling2d(2, "lanczos3")

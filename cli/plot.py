@@ -1,0 +1,26 @@
+"""``neuromatic plot``: a picture of a model's graph."""
+
+from __future__ import annotations
+
+import click
+
+from neuromatic import plot as plots
+from neuromatic.cli._models import load_model
+from neuromatic.cli._shared import model_argument, verbose_option
+
+
+@click.command()
+@model_argument
+@click.option("-o", "--output", required=True, metavar="FILE", help="Ends in .png, .svg, .pdf or .dot.")
+@click.option(
+    "--detail", type=click.Choice(["layers", "nodes"]), default="layers", help="What a box is; layers."
+)
+@click.option(
+    "--direction", type=click.Choice(["down", "right"]), default="down", help="Where the data flow; down."
+)
+@verbose_option
+def plot(source: str, output: str, detail: plots.Detail, direction: plots.Direction) -> None:
+    """Draw the inference graph of MODEL."""
+    model = load_model(source)
+    plots.draw(model.proto, output, detail=detail, direction=direction)
+    click.echo(f"wrote {output}")

@@ -1,0 +1,207 @@
+"""Another head for a model: cut behind a value, and continue with layers of Neuromatic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from onnx import GraphProto, ModelProto, NodeProto, helper
+
+from neuromatic import compose
+from neuromatic import recipe as recipes
+from neuromatic.dataflow import dependents, fed
+from neuromatic.errors import ModelError, ShapeError, UnknownNameError
+from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder
+from neuromatic.layers import Dense, Flatten, GlobalAveragePooling2D, GlobalAveragePooling3D
+from neuromatic.layers.activation import ActivationLike
+from neuromatic.layers.base import Layer, layer_names
+from neuromatic.summary import layer_of
+from neuromatic.terms import Terms
+from neuromatic.values import Value
+
+PRODUCTS = ("Gemm", "MatMul")
+"""The operators of a classifier, by which the default place to cut is found."""
+POOLS = {4: GlobalAveragePooling2D, 5: GlobalAveragePooling3D}
+"""What makes features of an image, by the rank of its batch."""
+
+
+class Changed(NamedTuple):
+    """A changed model.
+
+    Attributes:
+        proto: the model, without a recipe.
+        terms: what new layers ask of training.
+    """
+
+    proto: ModelProto
+    terms: Terms
+
+
+def replace_head(
+    model: ModelProto,
+    after: str | None,
+    units: int | None,
+    layers: Sequence[Layer] | None,
+    *,
+    activation: ActivationLike,
+    seed: int,
+) -> Changed:
+    """A copy of a model that continues behind a value with new layers.
+
+    Args:
+        after: name of the value, node or layer; None for what the last Gemm or MatMul with weights takes.
+        units: size of a Dense layer,
+        layers: or layers in place of it.
+        activation: of that Dense layer.
+        seed: determines the new parameters.
+
+    Raises:
+        UnknownNameError: the graph has nothing of that name.
+        ValueError: both or none of ``units`` and ``layers`` are given, or a layer's name is taken.
+        ModelError: no place to cut is found, or no output depends on the value.
+        ShapeError: a layer cannot take the value.
+    """
+    if (units is None) == (layers is None):
+        raise ValueError("replace_head: give units, the size of a Dense layer, or layers, a list of layers")
+    if layers is not None and activation is not None:
+        raise ValueError("replace_head: activation goes with units; give the activation to the last layer")
+    place = default_cut(model.graph) if after is None else value_named(model.graph, after)
+    result, position, value = _cut(recipes.strip(model), place)
+    g = compose.algorithm_builder(result)
+    g.seed = seed
+    chosen = list(layers) if layers is not None else _classifier(value, units or 0, activation)
+    if not chosen:
+        raise ValueError("replace_head: layers must hold at least one layer, got none")
+    x, name = value, ""
+    for layer, name in _free_names(chosen, _taken(result.graph), fixed=layers is not None):
+        with g.layer(name):
+            emitted = layer.emit(g, x)
+        if isinstance(emitted, tuple):
+            raise ShapeError(
+                f"{name}: {type(layer).__name__} returns {len(emitted)} values, a head needs one"
+            )
+        x = emitted
+    g.output(x, name)
+    result.graph.output.insert(position, g.graph.output[0])
+    include(result, g, len(result.graph.node))
+    return Changed(result, g.terms())
+
+
+def default_cut(graph: GraphProto) -> str:
+    """The value that the last Gemm or MatMul with weights takes.
+
+    Raises:
+        ModelError: there is none.
+    """
+    data = fed(graph)
+    for node in reversed(recipes.upstream(graph.node, [o.name for o in graph.output])):
+        taken = [name for name in node.input[:2] if name in data]
+        if node.op_type in PRODUCTS and node.domain in ("", "ai.onnx") and len(taken) == 1:
+            return taken[0]
+    raise ModelError(
+        "no Gemm or MatMul with weights shows where the head begins; name the value to cut behind (after=...)"
+    )
+
+
+def value_named(graph: GraphProto, name: str) -> str:
+    """The value of that name; else the first output of that node, or the last of that layer.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    values = [*recipes.data_inputs(graph), *(o for node in graph.node for o in node.output if o)]
+    if name in values:
+        return name
+    named: list[NodeProto] = [node for node in graph.node if node.name == name]
+    named += [node for node in reversed(graph.node) if layer_of(node) == name]
+    if named:
+        found: str = named[0].output[0]
+        return found
+    layers = dict.fromkeys(layer_of(node) for node in graph.node if node.op_type != "Constant")
+    raise UnknownNameError("value, node or layer", name, dict.fromkeys([*values, *layers]))
+
+
+def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
+    """The model without what follows a value, the position of its first lost output, and the value."""
+    graph = bare.graph
+    later = dependents(graph.node, [place])
+    lost = [i for i, output in enumerate(graph.output) if output.name in later]
+    if not lost:
+        raise ModelError(f"replace_head: no output of the model depends on {place!r}")
+    value = recipes.value_types(bare)[place]
+    if value.shape is None:
+        raise ShapeError(f"replace_head: the rank of {place!r} is unknown; cut behind another value")
+    kept = [output for output in graph.output if output.name not in later]
+    del graph.output[:]
+    graph.output.extend(kept)
+    _prune(graph, [*(o.name for o in kept), place])
+    return bare, lost[0], value
+
+
+def _prune(graph: GraphProto, values: Sequence[str]) -> None:
+    """Leave the nodes that some values need, and what is stored or declared for them."""
+    nodes = recipes.upstream(graph.node, values)
+    before = {name for node in graph.node for name in recipes.reads(node)}
+    after = {name for node in nodes for name in recipes.reads(node)} | set(values)
+    gone = before - after | {o for node in graph.node for o in node.output} - after
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for items in (graph.initializer, graph.input, graph.value_info):
+        _keep(items, [item for item in items if item.name not in gone])
+    _keep(graph.sparse_initializer, [t for t in graph.sparse_initializer if t.values.name not in gone])
+
+
+def _keep(items: object, kept: Sequence[object]) -> None:
+    del items[:]  # type: ignore[attr-defined]
+    items.extend(kept)  # type: ignore[attr-defined]
+
+
+def _classifier(value: Value, units: int, activation: ActivationLike) -> list[Layer]:
+    """A Dense layer, behind global average pooling where there are images."""
+    before: list[Layer] = [POOLS[value.rank](), Flatten()] if value.rank in POOLS else []
+    return [*before, Dense(units, activation=activation, name="head")]
+
+
+def _taken(graph: GraphProto) -> set[str]:
+    """Every name in a graph, and what stands before a slash in it."""
+    names = {*(i.name for i in graph.input), *(t.name for t in graph.initializer)}
+    for node in graph.node:
+        names.update([node.name, *node.output])
+    parts = [name.split("/") for name in names]
+    return {"/".join(part[: i + 1]) for part in parts for i in range(len(part))}
+
+
+def _free_names(layers: Sequence[Layer], taken: Collection[str], *, fixed: bool) -> list[tuple[Layer, str]]:
+    """Each layer with its name, numbered where the graph has it already.
+
+    Raises:
+        ValueError: a name that was given to a layer is taken, and names are ``fixed``.
+    """
+    names: dict[Layer, str] = {}
+    for layer, name in layer_names(layers).items():
+        unique, count = name, 0
+        while unique in taken or unique in names.values():
+            if layer.name and fixed:
+                raise ValueError(
+                    f"replace_head: the model has a {name!r} already; give the layer another name"
+                )
+            count += 1
+            unique = f"{name}_{count}"
+        names[layer] = unique
+    return [(layer, names[layer]) for layer in layers]
+
+
+def include(
+    model: ModelProto, g: GraphBuilder, position: int, nodes: Sequence[NodeProto] | None = None
+) -> None:
+    """Add what a builder has made to a model, its nodes (or some of them) at a position."""
+    graph = model.graph
+    rest = list(graph.node)
+    new = list(g.graph.node if nodes is None else nodes)
+    _keep(graph.node, [*rest[:position], *new, *rest[position:]])
+    known = {t.name for t in graph.initializer}
+    graph.initializer.extend(t for t in g.graph.initializer if t.name not in known)
+    present = {(f.domain, f.name) for f in model.functions}
+    model.functions.extend(f for f in g.functions.values() if (f.domain, f.name) not in present)
+    if NEUROMATIC_DOMAIN in {n.domain for n in new} - {o.domain for o in model.opset_import}:
+        model.opset_import.append(helper.make_opsetid(NEUROMATIC_DOMAIN, 1))

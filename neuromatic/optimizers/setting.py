@@ -1,0 +1,33 @@
+"""What every update of a step has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onnx import TensorProto
+
+from neuromatic.graph import GraphBuilder
+from neuromatic.values import Value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the update of a step is made of.
+
+    Attributes:
+        g: the builder of the algorithm graph.
+        rate: the learning rate, a scalar.
+        step: the number of this step, from 1 on.
+        initial: the initializers of the model, by name.
+    """
+
+    g: GraphBuilder
+    rate: Value
+    step: Value
+    initial: Mapping[str, TensorProto]
+
+
+def shape_of(parameter: Value) -> tuple[int, ...]:
+    """The shape of an initializer, whose dimensions are all known."""
+    return tuple(int(d) for d in parameter.shape or () if d is not None)

@@ -1,0 +1,120 @@
+"""Which initializers are trained: chosen by pattern or by layer, and told as roles."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
+
+from onnx import ModelProto
+
+from neuromatic import compose
+from neuromatic import recipe as recipes
+from neuromatic.dataflow import fed
+from neuromatic.errors import UnknownNameError
+from neuromatic.recipe import Recipe
+from neuromatic.summary import layer_of
+
+Role = Literal["trained", "trainable", "frozen", "state", "constant"]
+"""What becomes of an initializer in training.
+
+``"trained"``: a gradient is taken for it. ``"state"``: a step replaces it by other means, as running
+statistics. ``"frozen"``: it could be either, and the recipe leaves it. ``"constant"``: no loss can change it.
+Without a recipe, what could be trained is ``"trainable"``.
+"""
+
+
+def matching(names: Sequence[str], patterns: Iterable[str], kind: str = "initializer") -> frozenset[str]:
+    """The names that match one of some patterns (``"features.*"``).
+
+    Raises:
+        UnknownNameError: a pattern matches nothing.
+    """
+    found = set[str]()
+    for pattern in patterns:
+        matched = fnmatch.filter(names, pattern)
+        if not matched:
+            raise UnknownNameError(kind, pattern, names)
+        found.update(matched)
+    return frozenset(found)
+
+
+def stored_names(model: ModelProto) -> list[str]:
+    """The names of the initializers of the inference graph."""
+    return [t.name for t in model.graph.initializer]
+
+
+def roles(model: ModelProto, recipe: Recipe | None) -> dict[str, Role]:
+    """The role of each initializer of the inference graph, in the order of the file.
+
+    Raises:
+        RecipeError: the model's opset is too old for a recipe.
+    """
+    by_name: dict[str, Role] = dict.fromkeys(stored_names(model), "constant")
+    if recipe is None:
+        trainable, states = updatable(model)
+        return {name: _unchosen(name, trainable, states) for name in by_name}
+    by_name |= dict.fromkeys(compose.frozen_names(model, recipe), "frozen")
+    for name in by_name.keys() & recipe.updates.keys():
+        by_name[name] = "trained" if name in recipe.trainable else "state"
+    return by_name
+
+
+def _unchosen(name: str, trainable: Collection[str], states: Collection[str]) -> Role:
+    if name in trainable:
+        return "trainable"
+    return "state" if name in states else "constant"
+
+
+def updatable(model: ModelProto) -> tuple[frozenset[str], frozenset[str]]:
+    """What a loss of the outputs could train, and the state that it could update."""
+    bare = recipes.strip(model)
+    g, outputs = compose.algorithm_builder(bare), [o.name for o in bare.graph.output]
+    reaching = compose.differentiable_values(bare, bare.graph.node, outputs, g)
+    floats = {t.name for t in bare.graph.initializer if t.data_type in recipes.FLOATS}
+    states = compose.state_names(bare, bare.graph.node, outputs)
+    return frozenset((reaching & floats) - states), states
+
+
+def parametrised_layers(model: ModelProto) -> list[tuple[str, frozenset[str]]]:
+    """The layers that have something to train, in the order of the graph, each with its initializers.
+
+    Weights count where they meet data, also by way of other nodes, such as a Transpose. So a weight that
+    two layers share belongs to both.
+    """
+    trainable, states = updatable(model)
+    data, behind = fed(model.graph), {name: frozenset([name]) for name in trainable | states}
+    layers: dict[str, frozenset[str]] = {}
+    for node in model.graph.node:
+        used = frozenset[str]().union(*(behind.get(name, ()) for name in node.input))
+        if data.isdisjoint(node.output):
+            behind |= dict.fromkeys(node.output, used)
+        elif used:
+            layers[layer_of(node)] = layers.get(layer_of(node), frozenset()) | used
+    return [(name, used) for name, used in layers.items() if used & trainable]
+
+
+def all_but(model: ModelProto, kept: Collection[str]) -> frozenset[str]:
+    """Every initializer except some."""
+    return frozenset(stored_names(model)) - frozenset(kept)
+
+
+def last_layers(model: ModelProto, count: int) -> frozenset[str]:
+    """The initializers of the last layers that have something to train.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    layers = parametrised_layers(model)
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= len(layers):
+        raise ValueError(
+            f"train_last: n must be a number from 1 to {len(layers)}, how many layers have parameters, "
+            f"got {count!r}"
+        )
+    return frozenset[str]().union(*(used for _, used in layers[-count:]))
+
+
+def running_statistics(model: ModelProto) -> frozenset[str]:
+    """The running means and variances of BatchNormalization, as initializers."""
+    found = {n for node in model.graph.node if compose.is_batch_normalization(node) for n in node.input[3:5]}
+    return frozenset(found).intersection(stored_names(model))

@@ -1,0 +1,187 @@
+"""The methods of Model that change its graph, or what of it is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from onnx import ModelProto
+
+from neuromatic import heads, insertion, lifting, selection, weights
+from neuromatic.layers.activation import ActivationLike
+from neuromatic.layers.base import Layer
+from neuromatic.parts import Parts
+from neuromatic.validation import validate
+
+if TYPE_CHECKING:
+    from neuromatic.model import Model
+
+BatchNorm = Literal["train", "frozen"]
+"""Whether BatchNormalization trains with each batch's statistics, or with its running ones, which stay."""
+
+
+class Surgery(ABC):
+    """What a Model can do to its graph and to the list of what is trained; each call returns a new model."""
+
+    _proto: ModelProto
+
+    @abstractmethod
+    def _known_parts(self) -> Parts: ...
+
+    @abstractmethod
+    def _as_model(self) -> Model: ...
+
+    @abstractmethod
+    def _with(self, parts: Parts, proto: ModelProto | None = None) -> Model: ...
+
+    # -- what is trained ---------------------------------------------------------------------------
+
+    def freeze(self, *patterns: str) -> Model:
+        """A model that does not train the initializers whose names match (``"conv2d/*"``).
+
+        BatchNormalization whose running statistics are among them keeps them, and uses them in training.
+
+        Raises:
+            UnknownNameError: a pattern matches nothing.
+        """
+        frozen = self._known_parts().frozen
+        return self._freezing(frozen | selection.matching(self._stored(), patterns))
+
+    def unfreeze(self, *patterns: str) -> Model:
+        """A model that trains the initializers whose names match again; without patterns, all of them.
+
+        Raises:
+            UnknownNameError: a pattern matches nothing.
+        """
+        matched = selection.matching(self._stored(), patterns or ("*",))
+        return self._freezing(self._known_parts().frozen - matched)
+
+    def train_only(self, *patterns: str) -> Model:
+        """A model that trains the initializers whose names match, and freezes every other one.
+
+        Raises:
+            UnknownNameError: a pattern matches nothing.
+            ValueError: there is no pattern.
+        """
+        if not patterns:
+            raise ValueError("train_only: give at least one pattern, as in train_only('head/*')")
+        kept = selection.matching(self._stored(), patterns)
+        return self._freezing(selection.all_but(self._proto, kept))
+
+    def train_last(self, n: int) -> Model:
+        """A model that trains the last ``n`` layers that have parameters, in graph order; the rest is frozen.
+
+        A layer is what shares the part of the node names before the last slash; else it is one node. What
+        two layers share is trained if one of them is.
+
+        Raises:
+            ValueError: the model has no ``n`` such layers.
+        """
+        kept = selection.last_layers(self._proto, n)
+        return self._freezing(selection.all_but(self._proto, kept))
+
+    def roles(self) -> dict[str, selection.Role]:
+        """What becomes of each initializer in training: trained, frozen, state or constant.
+
+        Before a loss is chosen, what could be trained is "trainable".
+
+        Raises:
+            RecipeError: the model's opset is too old for a recipe, or its recipe is not valid.
+        """
+        return selection.roles(self._proto, validate(self._proto))
+
+    def _stored(self) -> list[str]:
+        return selection.stored_names(self._proto)
+
+    def _freezing(self, frozen: frozenset[str]) -> Model:
+        return self._with(replace(self._known_parts(), frozen=frozen))
+
+    def _with_batch_norm(self, form: BatchNorm | None) -> Model:
+        """A model of the same state in which BatchNormalization trains so; None for as it is.
+
+        Raises:
+            ValueError: there is no such form.
+        """
+        if form not in (None, "train", "frozen"):
+            raise ValueError(f'batch_norm must be "train" or "frozen", got {form!r}')
+        if form is None:
+            return self._as_model()
+        parts, statistics = self._known_parts(), selection.running_statistics(self._proto)
+        frozen = parts.frozen - statistics if form == "train" else parts.frozen | statistics
+        if frozen == parts.frozen:
+            return self._as_model()
+        return self._keeping_state(replace(parts, frozen=frozen))
+
+    # -- the graph ---------------------------------------------------------------------------------
+
+    def lift_constants(self) -> Model:
+        """A model whose weights are all initializers, also those that its file has as ``Constant`` nodes.
+
+        Some exporters write weights so. Floats of rank 1 or more and at least two elements are lifted
+        where they are the weight, bias or scale of an operator (``Conv``, ``Gemm``, ``MatMul``, ``Gather``,
+        ``Add``, normalizations, recurrent nets), also by way of ``Transpose`` and ``Reshape``. An addend
+        with values of 10,000 or more in size is a mask and stays. The initializer is named as the value
+        was: but for these nodes the graph is the file's. ``loss`` does this by itself for a file that others
+        have written.
+        """
+        return self._keeping_state(self._known_parts().resolved(self._proto), lifting.lift(self._proto))
+
+    def insert_dropout(self, *after: str, rate: float = 0.1) -> Model:
+        """A model with a Dropout behind some values, as exporters take it out; inference stays as it was.
+
+        Args:
+            after: names or patterns of values, or of the nodes that compute them (``"*/Relu"``).
+            rate: the share that is set to 0 in training.
+
+        Raises:
+            UnknownNameError: a pattern matches no value or node of floats.
+            ValueError: the rate is not possible, nothing takes a value, or there is no pattern.
+        """
+        if not after:
+            raise ValueError(
+                "insert_dropout: name the values to put it behind, as in insert_dropout('*/Relu')"
+            )
+        changed = insertion.insert_dropout(self._proto, after, rate)
+        return self._keeping_state(self._known_parts().resolved(self._proto), changed)
+
+    def replace_head(
+        self,
+        after: str | None = None,
+        *,
+        units: int | None = None,
+        layers: Sequence[Layer] | None = None,
+        activation: ActivationLike = None,
+        seed: int = 0,
+    ) -> Model:
+        """A model that continues behind one of its values with a new head.
+
+        Every output that depends on the value gives way to one new output, named after the last layer. What
+        only the old head used is dropped; the rest keeps its names and numbers. Loss and metrics are to be
+        chosen anew; optimizer and what is frozen stay.
+
+        Args:
+            after: name of a value, node or layer. By default, the head begins at the last Gemm or MatMul
+                with weights.
+            units: the head is ``Dense(units, activation=activation, name="head")``, behind global average
+                pooling where the value is a batch of images.
+            layers: layers in place of it.
+            activation: of that Dense layer.
+            seed: determines the new parameters.
+
+        Raises:
+            UnknownNameError: the graph has nothing of that name.
+            ValueError: both or none of ``units`` and ``layers`` are given, or a layer's name is taken.
+            ModelError: no place to cut is found, or no output depends on the value.
+            ShapeError: a layer cannot take the value.
+        """
+        changed = heads.replace_head(self._proto, after, units, layers, activation=activation, seed=seed)
+        parts = self._known_parts().resolved(self._proto).with_head(changed.proto, changed.terms)
+        return self._with(parts, changed.proto)
+
+    def _keeping_state(self, parts: Parts, proto: ModelProto | None = None) -> Model:
+        """A model of these parts with the optimizer's state of this one."""
+        model = self._with(parts, proto)
+        weights.carry_over(self._proto, model.proto)
+        return model
