@@ -90,7 +90,8 @@ def describe_recipe(model: ModelProto, recipe: Recipe) -> dict[str, Any]:
     """A recipe as data: the loss by its operators, the optimizer by its node."""
     algorithm = model.training_info[0].algorithm
     steps = stored_tensors(model).get(recipe.step or "")
-    updates = [n for n in algorithm.node if recipe.updates.get(recipe.trainable[0]) in n.output]
+    updates = [n for n in algorithm.node if n.name == f"update/{recipe.trainable[0]}"]
+    updates += [n for n in algorithm.node if recipe.updates.get(recipe.trainable[0]) in n.output]
     optimizer = updates[0] if updates else None
     return {
         "loss": [n.op_type for n in recipes.upstream(algorithm.node, [recipe.loss])],

@@ -113,14 +113,16 @@ def _fit(data: Any, field: Field, what: str) -> Array:
         array = np.asarray(data)
     except ValueError as error:
         raise DataError(f"{where} is not a rectangular array: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{where} has type {array.dtype}, expected numbers that fit {field.dtype}")
+    strings = field.dtype.kind == "O"
+    if array.dtype.kind not in ("UO" if strings else "biuf"):
+        expected = "strings" if strings else f"numbers that fit {field.dtype}"
+        raise DataError(f"{where} has type {array.dtype}, expected {expected}")
     array = _fit_shape(array, field, where)
     if not array.ndim:
         raise DataError(f"{where} is a single number, expected one row for each sample")
     if not len(array):
         raise DataError(f"{where} is empty; expected at least one row")
-    array = _cast(array, field, where)
+    array = _strings(array, where) if strings else _cast(array, field, where)
     if field.classes is not None:
         counted = array if field.ignored is None else np.where(array == field.ignored, 0, array)
         _check_classes(counted, field.classes, where)
@@ -169,6 +171,14 @@ def _cast(array: Array, field: Field, where: str) -> Array:
     if field.dtype.kind in "biu":
         _check_kept(array, result, where)
     return np.ascontiguousarray(result)
+
+
+def _strings(array: Array, where: str) -> Array:
+    result = array.astype(object)
+    for place, item in np.ndenumerate(result):
+        if not isinstance(item, str):
+            raise DataError(f"{where} has {item!r} in row {place[0]}, expected strings")
+    return result
 
 
 def _check_kept(array: Array, result: Array, where: str) -> None:

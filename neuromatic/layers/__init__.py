@@ -12,6 +12,7 @@ from neuromatic.layers import (
     augmentation_detail,
     augmentation_geometry,
     augmentation_mixing,
+    augmentation_parts,
     augmentation_tone,
     augmentation_warping,
     categorical,
@@ -56,6 +57,7 @@ from neuromatic.layers.augmentation_color import *
 from neuromatic.layers.augmentation_detail import *
 from neuromatic.layers.augmentation_geometry import *
 from neuromatic.layers.augmentation_mixing import *
+from neuromatic.layers.augmentation_parts import *
 from neuromatic.layers.augmentation_tone import *
 from neuromatic.layers.augmentation_warping import *
 from neuromatic.layers.base import Layer
@@ -102,6 +104,7 @@ __all__ += augmentation_color.__all__
 __all__ += augmentation_detail.__all__
 __all__ += augmentation_geometry.__all__
 __all__ += augmentation_mixing.__all__
+__all__ += augmentation_parts.__all__
 __all__ += augmentation_tone.__all__
 __all__ += augmentation_warping.__all__
 __all__ += categorical.__all__

@@ -209,14 +209,14 @@ def sampled(
         for column, column_share in corners[1]:
             value = _picked(b, x, pixels, (row, column), safe, fill_value)
             if row_share is not None and column_share is not None:
-                value = b.add("Mul", value, _listed(b, x, b.add("Mul", row_share, column_share)))
+                value = b.add("Mul", value, _listed(b, b.add("Mul", row_share, column_share)))
             total = value if total is None else b.add("Add", total, value)
     height, width = size_of(x)
     y = b.add("Reshape", total, b.ints(0, height, width, int(x.dim(1) or 0)))
     return b.add("Transpose", y, perm=[0, 3, 1, 2])
 
 
-def _listed(b: GraphBuilder, x: Value, numbers: Value) -> Value:
+def _listed(b: GraphBuilder, numbers: Value) -> Value:
     """(batch, 1, height, width) as (batch, height * width, 1)."""
     return b.add("Reshape", numbers, b.ints(0, -1, 1))
 
@@ -229,8 +229,8 @@ def _picked(
         safe(b, v, size) for v, size in zip(place, (height, width), strict=True)
     )
     index = cast(b, b.add("Add", number(b, "Mul", row, float(width)), column), TensorProto.INT64)
-    value = b.add("GatherND", pixels, _listed(b, x, index), batch_dims=1)
+    value = b.add("GatherND", pixels, _listed(b, index), batch_dims=1)
     if row_inside is None or column_inside is None:
         return value
-    inside = _listed(b, x, b.add("And", row_inside, column_inside))
+    inside = _listed(b, b.add("And", row_inside, column_inside))
     return b.add("Where", inside, value, b.const(fill_value))

@@ -49,6 +49,8 @@ class Dense(Layer):
     ('batch', 20)
     """
 
+    keeps_mask = True
+
     units: int
     activation: ActivationLike = None
     use_bias: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from neuromatic.engines import Program
 from neuromatic.errors import TrainingError
 from neuromatic.schedules import LearningRate
 
-Logs = Mapping[str, float]
+Logs = Mapping[str, Any]
 Mode = Literal["auto", "min", "max"]
 
 
@@ -95,7 +96,7 @@ class EarlyStopping(Callback):
         monitor: what to watch.
         min_delta: least change that counts as an improvement.
         patience: how many epochs without improvement to wait.
-        mode: whether smaller or larger is better; ``"auto"`` takes larger for accuracies.
+        mode: whether smaller or larger is better; ``"auto"`` goes by the name: see :data:`LARGER_IS_BETTER`.
         restore_best_weights: go back to the parameters of the best epoch at the end.
 
     Attributes:
@@ -138,12 +139,19 @@ class EarlyStopping(Callback):
 def _watched(owner: str, monitor: str, logs: Logs) -> float:
     if monitor not in logs:
         raise TrainingError(f"{owner} watches {monitor!r}, which is not reported; there is {sorted(logs)}")
-    return logs[monitor]
+    value = logs[monitor]
+    if np.ndim(value):
+        raise TrainingError(f"{owner} watches {monitor!r}, which is several numbers; choose one that is one")
+    return value
+
+
+LARGER_IS_BETTER = re.compile("acc|auc|precision|recall|score|iou|cosine|correlation|specificity|true_")
+"""Parts of the names of what is better the larger it is, for the mode "auto"."""
 
 
 def _gain(value: float, best: float, mode: Mode, monitor: str) -> float:
     """By how much a number is better than the best so far."""
-    larger = mode == "max" or (mode == "auto" and "acc" in monitor)
+    larger = mode == "max" or (mode == "auto" and LARGER_IS_BETTER.search(monitor) is not None)
     return value - best if larger else best - value
 
 
@@ -155,7 +163,7 @@ class ReduceLROnPlateau(Callback):
         monitor: what to watch.
         factor: what the learning rate is multiplied by, below 1.
         patience: how many epochs without improvement to wait.
-        mode: whether smaller or larger is better; ``"auto"`` takes larger for accuracies.
+        mode: whether smaller or larger is better; ``"auto"`` goes by the name: see :data:`LARGER_IS_BETTER`.
         min_delta: least change that counts as an improvement.
         cooldown: how many epochs after a reduction do not count.
         min_lr: lower bound of the learning rate.

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.files import replacing
 from neuromatic.training.callbacks import Callback, Run
-from neuromatic.weights import stored_tensors
+from neuromatic.weights import array_of, stored_tensors
 
 if TYPE_CHECKING:
     from neuromatic.model import Model
@@ -142,7 +141,7 @@ def _weights(first: Model, second: Model) -> tuple[float, str]:
     kept = {tensor.name for tensor in first.proto.graph.initializer}
     updated = first.recipe.updates if first.recipe else {}
     found = [
-        (_difference(*(numpy_helper.to_array(stored[name]) for stored in values)), name)
+        (_difference(*(array_of(stored[name]) for stored in values)), name)
         for name in updated
         if name in kept
     ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from hypothesis import settings
+from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto
 
 from neuromatic.converters import lowering
@@ -17,7 +19,13 @@ from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.graph import GraphBuilder
 from neuromatic.layers._augmentation import Augmentation
 from neuromatic.values import Value
-from tests.catalogue.layers import Array, channels_first, channels_last, model_of
+from tests.catalogue.layers import Array, channels_first, channels_last, model_of, numbers
+
+FEW = settings(derandomize=True, deadline=None, max_examples=4, database=None)
+ranges = st.sampled_from([(0, 255), (0, 1), (-1.0, 1.0)])
+sizes = st.tuples(st.integers(2, 9), st.integers(2, 9))
+fill_modes = st.sampled_from(["reflect", "wrap", "constant", "nearest"])
+interpolations = st.sampled_from(["bilinear", "nearest"])
 
 MANY = 3000
 """How many images to draw for."""
@@ -132,3 +140,39 @@ def assert_transforms_equal(case: Case, x: Array, tolerance: float, mismatches: 
     scale = max(1.0, float(np.abs(wanted).max()))
     wrong = np.abs(found - wanted) > tolerance * scale
     assert wrong.mean() <= mismatches, np.abs(found - wanted).max()
+
+
+def pixels(shape: tuple[int, ...], limits: tuple[float, float] = (0, 255)) -> Array:
+    return numbers("pixels", shape, *limits)
+
+
+def each(low: float, high: float, count: int = 1) -> Callable[..., list[Array]]:
+    """Numbers for each image."""
+    return lambda rng, shape: [rng.uniform(low, high, (shape[0], 1, 1, 1)) for _ in range(count)]
+
+
+def coins(rng: np.random.Generator, shape: tuple[int, ...]) -> list[Array]:
+    return [np.arange(shape[0]).reshape(-1, 1, 1, 1) % 2 == 0]
+
+
+def flat(array: Any) -> Any:
+    return tf.constant(np.reshape(array, -1), tf.bool if np.asarray(array).dtype == bool else tf.float32)
+
+
+def square(array: Any) -> Any:
+    return tf.constant(np.asarray(array, np.float32))
+
+
+def named(key: str, turn: Callable[[Any], Any] = flat) -> Callable[..., Any]:
+    """A dictionary of the only number."""
+    return lambda drawn, shape: {key: turn(drawn[0])}
+
+
+def assert_draws_equal(case: Case, parts: Callable[[Any], list[Any]], shape: tuple[int, ...]) -> None:
+    """Ours and Keras' layer draw from the same distribution; ``parts`` makes our numbers of Keras'."""
+    shape = (MANY, *shape)
+    theirs = case.theirs(**case.arguments, seed=3)
+    data = tf.zeros((shape[0], *shape[2:], shape[1]))
+    transformation = theirs.get_random_transformation(data, training=True)
+    mine = our_draws(case.ours(**case.arguments), shape)
+    assert_same_distribution(mine, [np.asarray(p) for p in parts(transformation)])

@@ -18,7 +18,7 @@ def test_the_page_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     support.main()
     written = capsys.readouterr().out
     assert PAGE.read_text(encoding="utf-8") == written, (
-        "run `python -m neuromatic.converters.support > OPERATORS.md`"
+        "write it anew with: make generated"
     )
 
 

@@ -15,7 +15,7 @@ from neuromatic.converters import lowering
 from neuromatic.converters.cntk.lowerings import ops as cntk
 from neuromatic.converters.registry import Registry
 from neuromatic.converters.tensorflow.lowerings import ops as tensorflow
-from neuromatic.errors import ModelError, ShapeError, UnsupportedOpError
+from neuromatic.errors import DataError, ModelError, ShapeError, UnsupportedOpError
 
 CLAHE = layers.ContrastLimitedAdaptiveHistogramEqualization
 
@@ -309,3 +309,12 @@ def test_an_engine_refuses_to_train_on_strings_and_names_the_operator(registry: 
     y = layers.Dense(1)(layers.StringLookup(vocabulary=["a"], output_mode="count")(x))
     with pytest.raises(UnsupportedOpError, match=r"no lowering for ai\.onnx\.ml\.LabelEncoder-2"):
         lowering.plan(nm.Model(x, y).proto, registry)
+
+
+def test_strings_are_fed_to_a_model_that_takes_them() -> None:
+    model = nm.Sequential((2,), dtype=object).string_lookup(vocabulary=["a", "b"]).build()
+    np.testing.assert_array_equal(model.predict([["a", "b"], ["x", "a"]]), [[1, 2], [0, 1]])
+    with pytest.raises(DataError, match="x \\(for 'input'\\) has type int64, expected strings"):
+        model.predict([[1, 2]])
+    with pytest.raises(DataError, match="has 1 in row 0, expected strings"):
+        model.predict(np.array([["a", 1]], object))

@@ -117,3 +117,17 @@ def test_a_number_that_is_not_reported() -> None:
         match=r"EarlyStopping watches 'val_loss', which is not reported; there is \['accuracy', 'loss'\]",
     ):
         EarlyStopping().on_epoch_end(run, 0, {"loss": 1.0, "accuracy": np.float64(0.5)})
+
+
+@pytest.mark.parametrize("monitor", ["val_auc", "f1_score", "mean_io_u_iou"])
+def test_more_names_of_what_is_better_larger(monitor: str) -> None:
+    stopping = EarlyStopping(monitor)
+    course(stopping, [1.0, 2.0])
+    assert stopping.best == 2.0
+
+
+def test_a_result_of_several_numbers_cannot_be_watched() -> None:
+    stopping = EarlyStopping("confusion_matrix")
+    run = Run(FakeProgram(), 1, 1, ())
+    with pytest.raises(TrainingError, match="watches 'confusion_matrix', which is several numbers"):
+        stopping.on_epoch_end(run, 0, {"confusion_matrix": np.eye(2)})
