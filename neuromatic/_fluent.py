@@ -89,6 +89,7 @@ class FluentLayers:
     op = fluent(layers.Op)
     prelu = fluent(layers.PReLU)
     permute = fluent(layers.Permute)
+    pixel_shuffle = fluent(layers.PixelShuffle)
     position_embedding = fluent(layers.PositionEmbedding)
     rms_normalization = fluent(layers.RMSNormalization)
     rnn = fluent(layers.RNN)

@@ -13,7 +13,7 @@ from neuromatic.graph import Array, GraphBuilder
 from neuromatic.layers.base import Layer
 from neuromatic.values import Value, shape_text
 
-__all__ = ["UpSampling1D", "UpSampling2D", "UpSampling3D"]
+__all__ = ["PixelShuffle", "UpSampling1D", "UpSampling2D", "UpSampling3D"]
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos3", "lanczos5")
 
@@ -179,3 +179,42 @@ class UpSampling3D(Layer):
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         _check_rank(g, "UpSampling3D", x, "depth, height, width")
         return _resized(g, x, _factors("UpSampling3D", self.size, 3), **_REPEATED)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelShuffle(Layer):
+    """Channels laid out as pixels: enlarges an image by ``upscale_factor`` (Shi et al. 2016).
+
+    PyTorch ``PixelShuffle``, which Keras does not have; ONNX ``DepthToSpace`` in its mode CRD.
+
+    Input: (batch, channels, height, width).
+    Output: (batch, channels / factor², height * factor, width * factor).
+
+    Args:
+        upscale_factor: how much longer both sides become; its square has to divide the channels.
+
+    Raises:
+        ShapeError: the input is not such an image.
+
+    >>> import neuromatic as nm
+    >>> nm.layers.PixelShuffle(2)(nm.Input((12, 8, 8))).shape
+    ('batch', 3, 16, 16)
+    """
+
+    upscale_factor: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.upscale_factor, int) or self.upscale_factor < 1:
+            raise ValueError(
+                f"PixelShuffle: upscale_factor must be a positive integer, got {self.upscale_factor!r}"
+            )
+
+    def emit(self, g: GraphBuilder, x: Value) -> Value:
+        _check_rank(g, "PixelShuffle", x, "height, width")
+        channels = x.dim(1)
+        if not isinstance(channels, int) or channels % self.upscale_factor**2:
+            raise ShapeError(
+                f"{g.scope}: PixelShuffle takes channels divisible by {self.upscale_factor**2}, "
+                f"got {shape_text(x.shape)} from {x.name!r}; choose another factor"
+            )
+        return g.add("DepthToSpace", x, blocksize=self.upscale_factor, mode="CRD")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import neuromatic as nm
 from neuromatic import layers
+from neuromatic.errors import ShapeError
 from tests.catalogue.cntk import records
 from tests.catalogue.layers import FEW, Twins, assert_equals_keras, images, model_of, numbers, run
 from tests.catalogue.status import equal
@@ -141,3 +142,23 @@ def test_cntk_takes_images(interpolation: str) -> None:
 def test_cntk_takes_repeated_vectors() -> None:
     x = nm.Input((4,))
     assert records(nm.Model(x, layers.RepeatVector(3)(layers.Dense(2)(x)))) is None
+
+
+@FEW
+@given(factor=st.integers(1, 3), shape=st.tuples(*[st.integers(1, 3)] * 4))
+def test_pixel_shuffle(factor: int, shape: tuple[int, int, int, int]) -> None:
+    batch, channels, height, width = shape
+    x = numbers("x", (batch, channels * factor**2, height, width))
+    blocks = x.reshape(batch, channels, factor, factor, height, width)
+    expected = blocks.transpose(0, 1, 4, 2, 5, 3).reshape(batch, channels, height * factor, width * factor)
+    found = run(model_of(layers.PixelShuffle(factor), [x]).proto, [x])[0]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pixel_shuffle_refuses_what_does_not_fit() -> None:
+    with pytest.raises(
+        ShapeError, match=r"PixelShuffle takes channels divisible by 4, got \(batch, 6, 8, 8\)"
+    ):
+        layers.PixelShuffle(2)(nm.Input((6, 8, 8)))
+    with pytest.raises(ValueError, match="upscale_factor must be a positive integer, got 0"):
+        layers.PixelShuffle(0)
