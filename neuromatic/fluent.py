@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from neuromatic import layers
 from neuromatic._lookup import snake_case
 from neuromatic.layers.base import Layer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from neuromatic.sequential import Sequential
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def fluent(layer: Callable[P, Layer]) -> Callable[Concatenate[Any, P], Sequential]:
@@ -35,3 +37,26 @@ def fluent(layer: Callable[P, Layer]) -> Callable[Concatenate[Any, P], Sequentia
     method.__name__ = snake_case(layer.__name__)
     method.__qualname__ = f"Sequential.{method.__name__}"
     return method
+
+
+class _Method:
+    """Stands for a method until it is first asked for, so that the layer's module is imported only then."""
+
+    def __init__(self, layer: str, owner: type[Any]) -> None:
+        self.layer, self.owner = layer, owner
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        method = fluent(getattr(layers, self.layer))
+        setattr(self.owner, method.__name__, method)
+        return getattr(self.owner if instance is None else instance, method.__name__)
+
+
+def methods(*names: str) -> Callable[[type[T]], type[T]]:
+    """Give the decorated class a method for each of these layers."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        for name in names:
+            setattr(cls, snake_case(name), _Method(name, cls))
+        return cls
+
+    return decorate

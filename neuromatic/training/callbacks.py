@@ -142,7 +142,7 @@ def _watched(owner: str, monitor: str, logs: Logs) -> float:
     value = logs[monitor]
     if np.ndim(value):
         raise TrainingError(f"{owner} watches {monitor!r}, which is several numbers; choose one that is one")
-    return value
+    return float(value)
 
 
 LARGER_IS_BETTER = re.compile("acc|auc|precision|recall|score|iou|cosine|correlation|specificity|true_")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import subprocess
+import sys
+from collections.abc import Callable
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ import pytest
 from onnx import numpy_helper
 
 from neuromatic import generate, layers
-from neuromatic._fluent import FluentLayers
 from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError, UnknownNameError
 from neuromatic.graph import GraphBuilder
@@ -160,9 +162,29 @@ def test_every_layer_of_one_input_has_its_method(layer: type[Layer]) -> None:
 def test_there_are_no_other_methods_of_layers() -> None:
     assert MERGING
     assert not [c for c in MERGING if hasattr(Sequential, snake_case(c.__name__))]
-    assert generate.source() == Path(inspect.getfile(FluentLayers)).read_text(encoding="utf-8"), (
-        "write it anew with: python -m neuromatic.generate"
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [(generate.LAYERS, generate.layers_source), (generate.FLUENT, generate.fluent_source)],
+)
+def test_what_is_generated_is_up_to_date(path: Path, source: Callable[[], str]) -> None:
+    assert path.read_text(encoding="utf-8") == source(), "write it anew with: make generated"
+
+
+def test_a_family_is_imported_when_it_is_first_asked_for() -> None:
+    code = (
+        "import sys, neuromatic as nm; before = 'neuromatic.layers.recurrent' in sys.modules\n"
+        "nm.Sequential((3, 2)).lstm(4); print(before, 'neuromatic.layers.recurrent' in sys.modules)"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_a_layer_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"module 'neuromatic\.layers' has no attribute 'Denze'"):
+        layers.Denze  # type: ignore[attr-defined]  # noqa: B018
+    assert "Dense" in dir(layers)
 
 
 @pytest.mark.parametrize("layer", CLASSES, ids=lambda c: c.__name__)
