@@ -84,6 +84,7 @@ generated: .venv/.dev ## write anew what is made from the code: the fluent metho
 	$(BIN)/python -m neuromatic.converters.catalogue
 	$(BIN)/python -m tests.catalogue.walk
 	$(BIN)/python -m neuromatic.models.cards
+	$(BIN)/python -m tests.conformance.page
 
 test: lint types tests ## everything that has to pass
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -15,7 +16,9 @@ from neuromatic import recipe as recipes
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
+from neuromatic.inspection import traces
 from neuromatic.recipe import Recipe
+from neuromatic.selection import Role
 from neuromatic.summary import rows, summary_text
 from neuromatic.values import Value, dtype_name, shape_text
 from neuromatic.weights import stored_tensors
@@ -24,7 +27,11 @@ from neuromatic.weights import stored_tensors
 @click.command()
 @model_argument
 @json_option("One JSON object on standard output.")
-@click.option("--weights", is_flag=True, help="List each initializer with its range.")
+@click.option(
+    "--weights",
+    is_flag=True,
+    help="List each initializer: range, and whether it is trained, frozen, state or constant.",
+)
 @verbose_option
 def info(source: str, as_json: bool, weights: bool) -> None:
     """Show inputs, outputs, versions, parameters, layers and recipe of MODEL."""
@@ -40,8 +47,8 @@ def info(source: str, as_json: bool, weights: bool) -> None:
     click.echo(summary_text(model.proto, usable_recipe(model)[0]))
     for weight in facts.get("weights", []):
         span = f"  {weight['min']:.4g} to {weight['max']:.4g}" if "min" in weight else ""
-        trained = "  trained" if weight["trained"] else ""
-        click.echo(f"{weight['name']} {weight['dtype']}{shape_text(weight['shape'])}{span}{trained}")
+        role = f"  {weight['role']}" if weight["role"] else ""
+        click.echo(f"{weight['name']} {weight['dtype']}{shape_text(weight['shape'])}{span}{role}")
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -59,6 +66,7 @@ def describe(model: Model) -> dict[str, Any]:
         "trained_parameters": sum(sizes[name] for name in recipe.trainable) if recipe else None,
         "recipe": describe_recipe(proto, recipe) if recipe else None,
         "recipe_problem": problem,
+        "notes": traces(proto),
         "layers": [
             {
                 "name": row.name,
@@ -99,7 +107,9 @@ def describe_recipe(model: ModelProto, recipe: Recipe) -> dict[str, Any]:
         "optimizer_attributes": {
             a.name: _plain(helper.get_attribute_value(a)) for a in (optimizer.attribute if optimizer else ())
         },
+        "optimizer_options": dict(recipe.optimizer or {}),
         "learning_rate": recipes.default_learning_rate(model, recipe),
+        "schedule": dict(recipe.schedule or {}),
         "steps": int(numpy_helper.to_array(steps)) if steps is not None else None,
         "metrics": [m.name for m in recipe.metrics],
         "targets": [t.name for t in recipe.targets],
@@ -114,13 +124,15 @@ def _plain(value: Any) -> Any:
 
 
 def describe_weights(model: Model) -> list[dict[str, Any]]:
-    """Each initializer: type, shape, range, and whether it is trained."""
-    recipe = usable_recipe(model)[0]
-    trained = set(recipe.trainable) if recipe else set()
+    """Each initializer: type, shape, range, and what becomes of it in training, see ``Model.roles``."""
+    roles: dict[str, Role] = {}
+    with suppress(RecipeError):
+        roles = model.roles()
     found = []
     for name, array in model.parameters().items():
         weight: dict[str, Any] = {"name": name, "dtype": str(array.dtype), "shape": array.shape}
-        weight["trained"] = name in trained
+        weight["role"] = roles.get(name)
+        weight["trained"] = weight["role"] == "trained"
         if array.size and array.dtype.kind in "biuf":
             weight["min"], weight["max"] = float(np.min(array)), float(np.max(array))
         found.append(weight)
@@ -141,16 +153,31 @@ def lines(facts: dict[str, Any]) -> list[str]:
     else:
         problem = facts["recipe_problem"]
         shown.append(("recipe", f"cannot be used: {problem}" if problem else "none"))
+    shown += [("note", note) for note in facts["notes"]]
     return [f"  {label:<14}{text}" if label else text for label, text in shown]
 
 
 def _recipe_lines(recipe: dict[str, Any]) -> list[tuple[str, str]]:
-    attributes = "".join(f" {k}={v}" for k, v in recipe["optimizer_attributes"].items())
-    return [
+    attributes = _arguments(recipe["optimizer_attributes"])
+    options, schedule = recipe["optimizer_options"], recipe["schedule"]
+    shown = [
         ("loss", " ".join(recipe["loss"])),
         ("optimizer", f"{recipe['optimizer'] or 'unknown'}{attributes}"),
-        ("learning rate", "none" if recipe["learning_rate"] is None else f"{recipe['learning_rate']:g}"),
+    ]
+    if options:
+        shown.append(("of", f"{options['name']}{_arguments(options['arguments'])}"))
+    shown.append(
+        ("learning rate", "none" if recipe["learning_rate"] is None else f"{recipe['learning_rate']:g}")
+    )
+    if schedule:
+        shown.append(("schedule", f"{schedule['name']}{_arguments(schedule['arguments'])}"))
+    return [
+        *shown,
         ("steps done", "unknown" if recipe["steps"] is None else f"{recipe['steps']:,}"),
         ("metrics", " ".join(recipe["metrics"]) or "none"),
         ("targets", " ".join(recipe["targets"]) or "none"),
     ]
+
+
+def _arguments(arguments: dict[str, Any]) -> str:
+    return "".join(f" {name}={value}" for name, value in arguments.items())

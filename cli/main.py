@@ -9,6 +9,8 @@ from neuromatic.cli._errors import Commands
 from neuromatic.cli._shared import verbose_option
 from neuromatic.cli.compare import compare
 from neuromatic.cli.convert import convert
+from neuromatic.cli.diff import diff
+from neuromatic.cli.doctor import doctor
 from neuromatic.cli.engines import engines
 from neuromatic.cli.evaluate import evaluate
 from neuromatic.cli.info import info
@@ -28,7 +30,7 @@ def main() -> None:
     """
 
 
-for _command in (train, evaluate, predict, compare, info, plot, convert, engines):
+for _command in (train, evaluate, predict, compare, info, doctor, diff, plot, convert, engines):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ class Settings:
 @click.option(
     "--cut-at",
     metavar="NAME",
-    help="Value, node or layer that the new head follows.  [default: before the last Gemm or MatMul]",
+    help="Value, node or layer that the new head follows.  [default: where the last Gemm or MatMul begins]",
 )
 @click.option(
     "--batch-norm",

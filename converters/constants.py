@@ -28,21 +28,22 @@ def constant_value(
     if value is not None:
         return value
     if sparse_value is not None:
-        return _dense(sparse_value)
+        return dense(sparse_value)
     for given, kind in ((floats, np.float32), (ints, np.int64), (strings, object)):
         if given is not None:
             return np.array(given, kind)
     raise ValueError("a Constant node has no value")
 
 
-def _dense(sparse: SparseTensorProto) -> Array:
+def dense(sparse: SparseTensorProto) -> Array:
+    """A sparse tensor as an array with its zeros."""
     values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
-    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    array = np.zeros(tuple(sparse.dims), values.dtype)
     if indices.ndim == 1:
-        dense.reshape(-1)[indices] = values
+        array.reshape(-1)[indices] = values
     else:
-        dense[tuple(indices.T)] = values
-    return dense
+        array[tuple(indices.T)] = values
+    return array
 
 
 def first_given(*values: Any) -> Any:

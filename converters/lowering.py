@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TypeProto
 
 from neuromatic.converters.attributes import attribute_value, resolve_attributes
+from neuromatic.converters.constants import dense
 from neuromatic.converters.plans import Body, Context, Plan, Scope, Step, call_lowering, run
 from neuromatic.converters.registry import OpKey, Registry, domain_name, find_schema
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.external import array_of
 from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.recipe import part_for
 from neuromatic.values import Value
@@ -126,7 +128,10 @@ class _Planner:
         nodes, depth = self.size(self.model.graph.node, 0)
         problem = ""
         if depth > MAX_FUNCTION_DEPTH:
-            problem = f"the graph's functions call each other more than {MAX_FUNCTION_DEPTH} deep"
+            problem = (
+                "the graph's functions call each other, or its nodes' graphs stand in each other, "
+                f"more than {MAX_FUNCTION_DEPTH} deep"
+            )
         elif nodes > MAX_EXPANDED_NODES:
             problem = f"the graph's functions expand to more than {MAX_EXPANDED_NODES:,} nodes"
         if problem:
@@ -202,7 +207,7 @@ class _Planner:
         """The plan of a graph that a node carries."""
         steps = self.steps(graph.node, opsets, bound, stack)
         inputs, outputs = (tuple(v.name for v in values) for values in (graph.input, graph.output))
-        constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        constants = {t.name: array_of(t) for t in graph.initializer}
         own = {*inputs, *constants, *(name for step in steps for name in step.outputs)}
         read = dict.fromkeys(name for step in steps for name in step.reads) | dict.fromkeys(outputs)
         return Plan(steps, inputs, outputs, tuple(name for name in read if name not in own), constants)
@@ -292,4 +297,5 @@ def _types_in(graph: GraphProto) -> Iterator[tuple[str, TypeProto]]:
 
 def initial_values(model: ModelProto) -> dict[str, np.ndarray[Any, Any]]:
     """The initializers of a model's graph as arrays, by name."""
-    return {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    arrays = {t.name: array_of(t) for t in model.graph.initializer}
+    return arrays | {s.values.name: dense(s) for s in model.graph.sparse_initializer}

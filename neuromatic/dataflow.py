@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from onnx import GraphProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from neuromatic.recipe import data_inputs, reads
+
+INPUTS_UNTIL_IR = 4
+"""Before this IR version each initializer is an input of the graph, too."""
 
 
 def dependents(nodes: Sequence[NodeProto], names: Iterable[str]) -> set[str]:
@@ -35,3 +38,10 @@ def rewire(nodes: Iterable[NodeProto], old: str, new: str) -> int:
             for graph in (attribute.g, *attribute.graphs):
                 count += rewire(graph.node, old, new)
     return count
+
+
+def store(model: ModelProto, tensor: TensorProto) -> None:
+    """Add an initializer, as the model's IR version wants it."""
+    model.graph.initializer.append(tensor)
+    if model.ir_version < INPUTS_UNTIL_IR:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

@@ -81,7 +81,7 @@ def is_mapped(tensor: TensorProto) -> bool:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """A tensor as an array, which cannot be written to where it lies in a file.
+    """A tensor as an array. Where it maps a file, writing to the array does not change the file.
 
     Raises:
         InvalidModelError: that file is gone.
@@ -92,7 +92,7 @@ def array_of(tensor: TensorProto) -> Array:
         return array
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     try:
-        mapped = np.memmap(place.file, dtype, "r", place.offset, tuple(tensor.dims))
+        mapped = np.memmap(place.file, dtype, "c", place.offset, tuple(tensor.dims))
     except (OSError, ValueError) as error:
         raise InvalidModelError(f"cannot read {tensor.name!r} from {place.file}: {error}") from error
     return mapped.view(np.ndarray)
@@ -106,15 +106,12 @@ def byte_count(tensor: TensorProto) -> int:
     """
     if any(size < 0 for size in tensor.dims):
         raise InvalidModelError(f"tensor {tensor.name!r} has shape {tuple(tensor.dims)}")
-    count = prod(tensor.dims)
     try:
         kind = TensorProto.DataType.Name(tensor.data_type)
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     except (KeyError, ValueError) as error:
         raise InvalidModelError(f"tensor {tensor.name!r} has unknown type {tensor.data_type}") from error
-    if kind in BITS:
-        return -(-count * BITS[kind] // 8)
-    return count * dtype.itemsize
+    return -(-int(prod(tensor.dims)) * BITS.get(kind, 8 * int(dtype.itemsize)) // 8)
 
 
 def attach(model: ModelProto, folder: Path) -> bool:
@@ -144,12 +141,8 @@ def attach(model: ModelProto, folder: Path) -> bool:
 
 
 def _drop(tensor: TensorProto, key: str) -> None:
-    kept = [entry for entry in tensor.external_data if entry.key != key]
-    if len(kept) != len(tensor.external_data):
-        copies = [(entry.key, entry.value) for entry in kept]
-        del tensor.external_data[:]
-        for name, value in copies:
-            tensor.external_data.add(key=name, value=value)
+    for entry in [entry for entry in tensor.external_data if entry.key == key]:
+        tensor.external_data.remove(entry)
 
 
 def detach(tensor: TensorProto) -> None:
@@ -189,8 +182,15 @@ def _number(text: str, what: str) -> int:
 def _size_of(location: str, folder: Path, where: str) -> int:
     """The size of a data file, which has to be an ordinary file inside the model's folder."""
     parts = PurePosixPath(location).parts
-    if not parts or ".." in parts or location.startswith("/") or re.search(r"[\\\x00-\x1f\x7f]|^\w:", location):
-        raise InvalidModelError(f"{where} have location {location[:80]!r}, expected a file in the model's folder")
+    if (
+        not parts
+        or ".." in parts
+        or location.startswith("/")
+        or re.search(r"[\\\x00-\x1f\x7f]|^\w:", location)
+    ):
+        raise InvalidModelError(
+            f"{where} have location {location[:80]!r}, expected a file in the model's folder"
+        )
     try:
         file = (folder / location).resolve(strict=True)
         found = file.stat()

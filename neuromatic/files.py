@@ -51,7 +51,10 @@ def rename_keeping(source: Path, target: Path) -> None:
     """Let a file take the place of another under its name and keep the name it has."""
     with replacing(target) as temporary:
         temporary.unlink()
-        os.link(source, temporary)
+        try:
+            os.link(source, temporary)
+        except OSError:  # a system without hard links
+            copy(source, temporary)
 
 
 def copy(source: Path, target: Path) -> None:

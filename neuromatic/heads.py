@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import onnx.checker
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from neuromatic import compose
+from neuromatic import compose, layers
 from neuromatic import recipe as recipes
-from neuromatic.dataflow import dependents, fed
+from neuromatic.dataflow import dependents, fed, store
 from neuromatic.errors import ModelError, ShapeError, UnknownNameError
-from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder
-from neuromatic.layers import Dense, Flatten, GlobalAveragePooling2D, GlobalAveragePooling3D
-from neuromatic.layers.activation import ActivationLike
+from neuromatic.graph import (
+    DEFAULT_IR_VERSION,
+    DEFAULT_OPSET,
+    NEUROMATIC_DOMAIN,
+    GraphBuilder,
+    OpsetTooLowError,
+)
 from neuromatic.layers.base import Layer, layer_names
 from neuromatic.summary import layer_of
 from neuromatic.terms import Terms
 from neuromatic.values import Value
 
-PRODUCTS = ("Gemm", "MatMul")
-"""The operators of a classifier, by which the default place to cut is found."""
-POOLS = {4: GlobalAveragePooling2D, 5: GlobalAveragePooling3D}
-"""What makes features of an image, by the rank of its batch."""
+if TYPE_CHECKING:
+    from neuromatic.layers.activation import ActivationLike
 
 
 class Changed(NamedTuple):
@@ -41,7 +44,7 @@ def replace_head(
     model: ModelProto,
     after: str | None,
     units: int | None,
-    layers: Sequence[Layer] | None,
+    own: Sequence[Layer] | None,
     *,
     activation: ActivationLike,
     seed: int,
@@ -49,66 +52,95 @@ def replace_head(
     """A copy of a model that continues behind a value with new layers.
 
     Args:
-        after: name of the value, node or layer; None for what the last Gemm or MatMul with weights takes.
+        after: name of the value, node or layer; None for :func:`default_cut`.
         units: size of a Dense layer,
-        layers: or layers in place of it.
+        own: or layers in place of it.
         activation: of that Dense layer.
         seed: determines the new parameters.
 
     Raises:
         UnknownNameError: the graph has nothing of that name.
         ValueError: both or none of ``units`` and ``layers`` are given, or a layer's name is taken.
-        ModelError: no place to cut is found, or no output depends on the value.
+        ModelError: no place to cut is found, no output depends on the value, or the opset is too low.
         ShapeError: a layer cannot take the value.
     """
-    if (units is None) == (layers is None):
+    if (units is None) == (own is None):
         raise ValueError("replace_head: give units, the size of a Dense layer, or layers, a list of layers")
-    if layers is not None and activation is not None:
+    if own is not None and activation is not None:
         raise ValueError("replace_head: activation goes with units; give the activation to the last layer")
     place = default_cut(model.graph) if after is None else value_named(model.graph, after)
     result, position, value = _cut(recipes.strip(model), place)
     g = compose.algorithm_builder(result)
     g.seed = seed
-    chosen = list(layers) if layers is not None else _classifier(value, units or 0, activation)
+    chosen = list(own) if own is not None else _classifier(value, units or 0, activation)
     if not chosen:
         raise ValueError("replace_head: layers must hold at least one layer, got none")
     x, name = value, ""
-    for layer, name in _free_names(chosen, _taken(result.graph), fixed=layers is not None):
-        with g.layer(name):
-            emitted = layer.emit(g, x)
-        if isinstance(emitted, tuple):
-            raise ShapeError(
-                f"{name}: {type(layer).__name__} returns {len(emitted)} values, a head needs one"
-            )
-        x = emitted
+    for layer, name in _free_names(chosen, _taken(result.graph), fixed=own is not None):
+        x = _emit(g, name, layer, x)
     g.output(x, name)
     result.graph.output.insert(position, g.graph.output[0])
     include(result, g, len(result.graph.node))
     return Changed(result, g.terms())
 
 
+def _emit(g: GraphBuilder, name: str, layer: Layer, x: Value) -> Value:
+    """The one value that a layer gives."""
+    kind = type(layer).__name__
+    try:
+        with g.layer(name):
+            emitted = layer.emit(g, x)
+    except (OpsetTooLowError, onnx.checker.ValidationError) as error:
+        needed = error.needed if isinstance(error, OpsetTooLowError) else DEFAULT_OPSET
+        raise ModelError(
+            f"{name}: {kind} needs opset {needed}, the model has {g.opset}; "
+            f"raise it with: neuromatic convert MODEL.onnx -o NEW.onnx --opset {needed}"
+        ) from error
+    if isinstance(emitted, tuple):
+        raise ShapeError(f"{name}: {kind} returns {len(emitted)} values, a head needs one")
+    return emitted
+
+
 def default_cut(graph: GraphProto) -> str:
-    """The value that the last Gemm or MatMul with weights takes.
+    """The value that the last Gemm or MatMul with weights takes, or Conv of one pixel, whichever is later.
 
     Raises:
         ModelError: there is none.
     """
     data = fed(graph)
     for node in reversed(recipes.upstream(graph.node, [o.name for o in graph.output])):
-        taken = [name for name in node.input[:2] if name in data]
-        if node.op_type in PRODUCTS and node.domain in ("", "ai.onnx") and len(taken) == 1:
+        taken: list[str] = [name for name in node.input[:2] if name in data]
+        if _is_product(node) and len(taken) == 1:
             return taken[0]
     raise ModelError(
         "no Gemm or MatMul with weights shows where the head begins; name the value to cut behind (after=...)"
     )
 
 
+def _is_product(node: NodeProto) -> bool:
+    """Whether a node multiplies features by weights: the operators of classifiers."""
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    kernels = [set(a.ints) for a in node.attribute if a.name == "kernel_shape"]
+    return node.op_type in ("Gemm", "MatMul") or (node.op_type == "Conv" and kernels == [{1}])
+
+
 def value_named(graph: GraphProto, name: str) -> str:
-    """The value of that name; else the first output of that node, or the last of that layer.
+    """The value of that name; else the first output of that node, or what that layer gives.
 
     Raises:
         UnknownNameError: there is none.
     """
+    found = find_value(graph, name)
+    if found is None:
+        inner = (o for node in graph.node for o in (*node.output, layer_of(node)) if o)
+        known = dict.fromkeys([*recipes.data_inputs(graph), *inner])
+        raise UnknownNameError("value, node or layer", name, known)
+    return found
+
+
+def find_value(graph: GraphProto, name: str) -> str | None:
+    """As :func:`value_named`, but None where there is none."""
     values = [*recipes.data_inputs(graph), *(o for node in graph.node for o in node.output if o)]
     if name in values:
         return name
@@ -117,8 +149,7 @@ def value_named(graph: GraphProto, name: str) -> str:
     if named:
         found: str = named[0].output[0]
         return found
-    layers = dict.fromkeys(layer_of(node) for node in graph.node if node.op_type != "Constant")
-    raise UnknownNameError("value, node or layer", name, dict.fromkeys([*values, *layers]))
+    return None
 
 
 def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
@@ -158,8 +189,11 @@ def _keep(items: object, kept: Sequence[object]) -> None:
 
 def _classifier(value: Value, units: int, activation: ActivationLike) -> list[Layer]:
     """A Dense layer, behind global average pooling where there are images."""
-    before: list[Layer] = [POOLS[value.rank](), Flatten()] if value.rank in POOLS else []
-    return [*before, Dense(units, activation=activation, name="head")]
+    before: list[Layer] = []
+    if value.rank in (4, 5):
+        two = value.rank == 4
+        before.append(layers.GlobalAveragePooling2D() if two else layers.GlobalAveragePooling3D())
+    return [*before, layers.Dense(units, activation=activation, name="head")]
 
 
 def _taken(graph: GraphProto) -> set[str]:
@@ -194,14 +228,21 @@ def _free_names(layers: Sequence[Layer], taken: Collection[str], *, fixed: bool)
 def include(
     model: ModelProto, g: GraphBuilder, position: int, nodes: Sequence[NodeProto] | None = None
 ) -> None:
-    """Add what a builder has made to a model, its nodes (or some of them) at a position."""
+    """Add what a builder has made to a model, its nodes (or some of them) at a position.
+
+    The IR version is raised where new functions need that.
+    """
     graph = model.graph
     rest = list(graph.node)
     new = list(g.graph.node if nodes is None else nodes)
     _keep(graph.node, [*rest[:position], *new, *rest[position:]])
-    known = {t.name for t in graph.initializer}
-    graph.initializer.extend(t for t in g.graph.initializer if t.name not in known)
     present = {(f.domain, f.name) for f in model.functions}
-    model.functions.extend(f for f in g.functions.values() if (f.domain, f.name) not in present)
+    functions = [f for f in g.functions.values() if (f.domain, f.name) not in present]
+    if functions:
+        model.functions.extend(functions)
+        model.ir_version = max(model.ir_version, DEFAULT_IR_VERSION)
+    known = {t.name for t in graph.initializer}
+    for tensor in (t for t in g.graph.initializer if t.name not in known):
+        store(model, tensor)
     if NEUROMATIC_DOMAIN in {n.domain for n in new} - {o.domain for o in model.opset_import}:
         model.opset_import.append(helper.make_opsetid(NEUROMATIC_DOMAIN, 1))

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
-from neuromatic.errors import EngineNotAvailableError, InvalidModelError
-from neuromatic.weights import serialize
+from neuromatic import layout
+from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
+from neuromatic.external import array_of, detach, is_mapped, place_of
+from neuromatic.layout import serialize
 
 Array = NDArray[Any]
+FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
 INSTALL = "pip install 'neuromatic[cpu]'"
 
 
@@ -25,6 +28,7 @@ class Session:
     Raises:
         EngineNotAvailableError: onnxruntime is not installed.
         InvalidModelError: onnxruntime refuses the model.
+        ModelError: the model cannot be handed to it: over 2 GiB that are no external data.
     """
 
     def __init__(self, model: ModelProto) -> None:
@@ -34,9 +38,10 @@ class Session:
             raise EngineNotAvailableError("onnxruntime", str(error), INSTALL) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        data, _values = _served(model, options)
         try:
             self._session = onnxruntime.InferenceSession(
-                serialize(model), options, providers=onnxruntime.get_available_providers()
+                data, options, providers=onnxruntime.get_available_providers()
             )
         except Exception as error:  # onnxruntime's exceptions have no public base class
             reason = str(error).strip().splitlines()[0]
@@ -67,6 +72,47 @@ class Session:
                 f"output {single[0]!r} is one number for all rows; give a batch_size that covers them"
             )
         return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
+
+
+def _served(model: ModelProto, options: Any) -> tuple[bytes, list[Any]]:
+    """A model as onnxruntime takes it; what lies in other files is mapped into memory, not read.
+
+    Returns:
+        The model as bytes, and values that have to live until the session is made: what makes a model too
+        large for one message is handed over beside it.
+
+    Raises:
+        ModelError: its external data lie in several folders, or the rest has more than 2 GiB.
+    """
+    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > layout.MOST_INLINE
+    if not large and not any(is_mapped(tensor) for tensor in model.graph.initializer):
+        return serialize(model), []
+    copy, folders, handed = ModelProto(), set[str](), dict[str, Any]()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        place = place_of(tensor) if is_mapped(tensor) else None
+        if place is not None:
+            folders.add(str(place.folder))
+            detach(tensor)
+        elif large and len(tensor.raw_data) >= layout.LEAST_SPILLED:
+            handed[tensor.name] = _ort_value(tensor)
+    if len(folders) > 1:
+        raise ModelError(f"the model's external data lie in several folders: {sorted(folders)}")
+    if folders:
+        options.add_session_config_entry(FOLDER_OPTION, folders.pop())
+    options.add_external_initializers(list(handed), list(handed.values()))
+    return serialize(copy), list(handed.values())
+
+
+def _ort_value(tensor: TensorProto) -> Any:
+    """A tensor's values for onnxruntime; the tensor itself becomes a reference to them."""
+    import onnxruntime
+
+    value = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array_of(tensor).copy(), tensor.data_type)
+    del tensor.external_data[:]
+    tensor.external_data.add(key="location", value="in memory")
+    detach(tensor)
+    return value
 
 
 def batches(arrays: Mapping[str, Array], batch_size: int) -> Iterator[dict[str, Array]]:

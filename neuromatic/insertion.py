@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, ModelProto
 
-from neuromatic import compose
+from neuromatic import compose, layers
 from neuromatic import recipe as recipes
 from neuromatic.dataflow import fed, rewire
 from neuromatic.errors import UnknownNameError
 from neuromatic.graph import GraphBuilder
 from neuromatic.heads import include
-from neuromatic.layers import Dropout
 
 
 def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> ModelProto:
@@ -23,7 +22,7 @@ def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> M
         UnknownNameError: a pattern matches no value or node that computes floats from the data.
         ValueError: the rate is not possible, or nothing takes a value.
     """
-    layer = Dropout(rate)
+    layer = layers.Dropout(rate)
     result = recipes.strip(model)
     g = compose.algorithm_builder(result)
     for name in _matching(result.graph, patterns, g):

@@ -43,20 +43,20 @@ class DataFile:
 
     Attributes:
         name: what its location is to be.
-        references: the tensors of the model to be written that lie in it.
+        references: the tensors of the model to be written that lie in it, with the location as they have it.
         source: the file it was loaded from; None for a new one.
         changed: what differs from the source: places in the file, and the bytes for them.
     """
 
     name: str
-    references: list[TensorProto] = field(default_factory=list)
+    references: list[tuple[TensorProto, str]] = field(default_factory=list)
     source: Path | None = None
     changed: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def refer(self, name: str) -> None:
-        """Make the tensors refer to the file under a name."""
-        for tensor in self.references:
-            _set_entry(tensor, "location", name)
+    def refer(self, name: str | None = None) -> None:
+        """Make the tensors refer to the file under another name, or again as they did."""
+        for tensor, location in self.references:
+            _set_entry(tensor, "location", location if name is None else name)
 
 
 def serialize(model: ModelProto) -> bytes:
@@ -134,7 +134,7 @@ def _commit(
         raise
     for part in replaced:
         files.rename_keeping(folder / interim[part.name], folder / part.name)
-        part.refer(part.name)
+        part.refer()
     if replaced:
         files.write(path, serialize(disk) if data is None else data)
         for name in interim.values():
@@ -153,7 +153,7 @@ def stored_form(model: ModelProto, name: str) -> tuple[ModelProto, list[DataFile
     if sum(len(tensor.raw_data) for tensor in tensors(disk)) > MOST_INLINE:
         _spill(disk, f"{name}.data", found)
     for part in found.values():
-        if part.changed and any(e.key == "checksum" for t in part.references for e in t.external_data):
+        if part.changed and any(e.key == "checksum" for t, _ in part.references for e in t.external_data):
             _renew_checksum(part)
     return disk, list(found.values())
 
@@ -161,31 +161,34 @@ def stored_form(model: ModelProto, name: str) -> tuple[ModelProto, list[DataFile
 def _give_back(tensor: TensorProto, place: Place, found: dict[str, DataFile]) -> None:
     """Put a tensor's values back where they came from."""
     name = str(PurePosixPath(place.location))
-    part = found.setdefault(name, DataFile(name, source=place.file))
-    part.references.append(tensor)
+    there = place.file.exists()
+    part = found.setdefault(name, DataFile(name, source=place.file if there else None))
+    part.references.append((tensor, place.location))
     if not external.is_mapped(tensor):
         values = bytes(tensor.raw_data)
-        if not place.file.exists() or place.read() != values:
+        if not there or place.read() != values:
             part.changed.append((place.offset, values))
+    elif not there:
+        raise ModelError(f"cannot write {tensor.name!r}: {place.file}, which holds its values, is gone")
     external.detach(tensor)
 
 
 def _spill(disk: ModelProto, name: str, found: dict[str, DataFile]) -> None:
     """Move the initializers of a model that is too large for one file to a data file."""
-    part, offset = found.setdefault(name, DataFile(name)), 0
-    if part.source is not None:
-        offset = part.source.stat().st_size
-    for tensor in disk.graph.initializer:
-        size = len(tensor.raw_data)
-        if size < LEAST_SPILLED:
-            continue
-        offset = -(-offset // ALIGNMENT) * ALIGNMENT
-        part.changed.append((offset, bytes(tensor.raw_data)))
-        part.references.append(tensor)
-        for key, value in (("location", name), ("offset", str(offset)), ("length", str(size))):
-            tensor.external_data.add(key=key, value=value)
-        external.detach(tensor)
-        offset += size
+    part = found.setdefault(name, DataFile(name))
+    offset = part.source.stat().st_size if part.source is not None else 0
+    for graph in [disk.graph, *(info.algorithm for info in disk.training_info)]:
+        for tensor in graph.initializer:
+            size = len(tensor.raw_data)
+            if size < LEAST_SPILLED:
+                continue
+            offset = -(-offset // ALIGNMENT) * ALIGNMENT
+            part.changed.append((offset, bytes(tensor.raw_data)))
+            part.references.append((tensor, name))
+            for key, value in (("location", name), ("offset", str(offset)), ("length", str(size))):
+                tensor.external_data.add(key=key, value=value)
+            external.detach(tensor)
+            offset += size
 
 
 def locations(path: Path) -> set[str]:
@@ -220,7 +223,7 @@ def _renew_checksum(part: DataFile) -> None:
     digest = hashlib.sha1(usedforsecurity=False)
     for block in _content(part):
         digest.update(block)
-    for tensor in part.references:
+    for tensor, _ in part.references:
         if any(entry.key == "checksum" for entry in tensor.external_data):
             _set_entry(tensor, "checksum", digest.hexdigest())
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from neuromatic.dataflow import dependents, fed
-from neuromatic.recipe import FLOATS, METADATA_KEY
+from neuromatic.dataflow import dependents, fed, store
+from neuromatic.recipe import FLOATS
 
 WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "Add": (0, 1),
@@ -39,8 +39,8 @@ PASSING = frozenset({"Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 """Operators through which a weight may go on its way there."""
 LARGEST = 1e4
 """An addend with values from here on, or infinite ones, is a mask."""
-INPUTS_UNTIL_IR = 4
-"""Before this IR version each initializer is an input of the graph, too."""
+SEPARATING = frozenset({"neuromatic", "pytorch"})
+"""Programs whose ``Constant`` nodes hold no parameters, but for instance GroupNorm's dummy scale."""
 
 
 def liftable(graph: GraphProto) -> list[str]:
@@ -67,21 +67,14 @@ def lift(model: ModelProto) -> ModelProto:
         tensor = TensorProto()
         tensor.CopyFrom(_value(node) or tensor)
         tensor.name = node.output[0]
-        graph.initializer.append(tensor)
-        if lifted.ir_version < INPUTS_UNTIL_IR:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        store(lifted, tensor)
         graph.node.remove(node)
     return lifted
 
 
-def for_training(model: ModelProto) -> ModelProto:
-    """The model with its weights lifted, if another exporter wrote it and it has had no recipe before.
-
-    What Neuromatic's own layers write as a constant is none of their parameters.
-    """
-    chosen = any(p.key == METADATA_KEY for p in model.metadata_props)
-    is_ours = model.producer_name == "neuromatic" or chosen
-    return model if is_ours or not liftable(model.graph) else lift(model)
+def hidden_weights(model: ModelProto) -> list[str]:
+    """What :func:`liftable` finds, but nothing in files of :data:`SEPARATING` programs."""
+    return [] if model.producer_name in SEPARATING else liftable(model.graph)
 
 
 def _value(node: NodeProto) -> TensorProto | None:

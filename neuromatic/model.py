@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto
 
-from neuromatic import compose, files, lifting, losses, metrics, optimizers, recipe, weights
+from neuromatic import recipe, weights
 from neuromatic.data import (
     ClassWeight,
     fit_to_fields,
@@ -20,17 +20,12 @@ from neuromatic.data import (
     training_arrays,
     with_class_weights,
 )
-from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.functional import assemble
 from neuromatic.graph import DEFAULT_OPSET
 from neuromatic.inference import Session, batches
 from neuromatic.layers.base import SymbolicTensor
-from neuromatic.losses import LossLike
-from neuromatic.metrics import MetricLike
-from neuromatic.optimizers import OptimizerLike
 from neuromatic.parts import Parts
 from neuromatic.plot import Detail, Direction, draw
-from neuromatic.recipe import Recipe
 from neuromatic.schedules import LearningRate
 from neuromatic.summary import summary_text
 from neuromatic.surgery import BatchNorm, Surgery
@@ -40,7 +35,6 @@ from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
 from neuromatic.training.loop import Tally
 from neuromatic.training.progress import Verbose
-from neuromatic.validation import validate
 
 Array = NDArray[Any]
 Data = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
@@ -105,123 +99,17 @@ class Model(Surgery):
         """The ONNX model: graph, parameters and, once loss and optimizer are chosen, the recipe."""
         return self._proto
 
-    @cached_property
-    def recipe(self) -> Recipe | None:
-        """How the model is trained; None before a loss and an optimizer are chosen.
-
-        Raises:
-            RecipeError: the file's ``training_info`` is not valid.
-        """
-        return validate(self._proto)
-
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs that data are fed to."""
         return tuple(recipe.data_inputs(self._proto.graph))
 
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return tuple(o.name for o in self._proto.graph.output)
-
-    def parameters(self) -> dict[str, Array]:
-        """Every initializer of the inference graph by name, as arrays."""
-        return {t.name: numpy_helper.to_array(t) for t in self._proto.graph.initializer}
-
-    # -- the recipe --------------------------------------------------------------------------------
-
-    def loss(
-        self,
-        /,
-        loss: LossLike | Mapping[str, LossLike | None] | Sequence[LossLike | None],
-        *,
-        weights: float | Mapping[str, float] | Sequence[float] | None = None,
-        sample_weights: bool = False,
-        **arguments: Any,
-    ) -> Model:
-        """A model with this loss; for several outputs a mapping or list, whose losses are added.
-
-        A mapping may name any value that the graph computes, not outputs alone. Weights that another
-        exporter wrote as ``Constant`` nodes become initializers, see :meth:`lift_constants`.
-
-        Args:
-            loss: a name, class, object, a function that adds nodes, or ONNX: a file that ends in .onnx, a
-                ``ModelProto`` or a ``FunctionProto``. None in a list for an output without one.
-            weights: factors of the losses (Keras ``loss_weights``), likewise.
-            sample_weights: whether the recipe takes a weight for each sample; ``train`` adds that by itself
-                where it is given some.
-            arguments: of a loss given by name or class.
-
-        Raises:
-            UnknownNameError: no loss, or no output, of that name.
-            ValueError: no loss, or a number of them that is not that of the outputs.
-            InvalidModelError: an .onnx file cannot be read or is not valid ONNX.
-        """
-        chosen = {k: v for k, v in self._for_outputs(loss, "loss").items() if v is not None}
-        if not chosen:
-            raise ValueError(f"no loss given; the model has outputs {list(self.output_names)}")
-        found = {name: losses.get(one, **arguments) for name, one in chosen.items()}
-        factors = {} if weights is None else self._for_outputs(weights, "weights")
-        objective = compose.Losses(found, factors, sample_weights)
-        parts = self._known_parts().with_objective(objective)
-        return self._with(parts, lifting.for_training(self._proto))
-
-    def optimizer(self, /, optimizer: OptimizerLike, **arguments: Any) -> Model:
-        """A model with this optimizer: a name (with its arguments), a class, an object or an ONNX function.
-
-        Raises:
-            UnknownNameError: no optimizer of that name, or a pattern of its ``learning_rates`` matches nothing.
-        """
-        return self._with(replace(self._known_parts(), optimizer=optimizers.get(optimizer, **arguments)))
-
-    def metrics(self, *chosen: MetricLike | Mapping[str, MetricLike | Sequence[MetricLike]]) -> Model:
-        """A model that reports these metrics; for several outputs, a mapping by output name.
-
-        Raises:
-            UnknownNameError: no metric, or no output, of that name.
-        """
-        by_output: dict[str, list[metrics.Metric]] = {}
-        for item in chosen:
-            for name, wanted in self._for_outputs(item, "metrics").items():
-                wanted = [wanted] if not isinstance(wanted, (list, tuple)) else wanted
-                by_output.setdefault(name, []).extend(metrics.get(one) for one in wanted)
-        return self._with(replace(self._known_parts(), measures=compose.Metrics(by_output)))
-
-    def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
-        names = self.output_names
-        if isinstance(given, Mapping):
-            known = recipe.computed_values(self._proto.graph)
-            for name in given:
-                if name not in known:
-                    raise UnknownNameError("output", name, names)
-            return dict(given)
-        if isinstance(given, (list, tuple)):
-            if len(given) != len(names):
-                raise ValueError(f"{len(given)} {what} for {len(names)} outputs {list(names)}")
-            return dict(zip(names, given, strict=True))
-        if len(names) > 1 and what == "metrics":
-            raise ValueError(f"the model has outputs {list(names)}: give metrics as a mapping by output")
-        return dict.fromkeys(names, given)
-
-    def _known_parts(self) -> Parts:
-        """The parts of the recipe: as chosen, else as the file has them."""
-        return self._parts if self._parts is not None else Parts.of(self._proto, self.recipe)
-
     def _as_model(self) -> Model:
         return self
 
-    def _with(self, parts: Parts, proto: ModelProto | None = None) -> Model:
-        proto, used = parts.apply(self._proto if proto is None else proto)
-        result = Model.from_proto(proto)
-        result._parts = used
-        return result
-
-    def _needs_recipe(self) -> Recipe:
-        if self.recipe is not None:
-            return self.recipe
-        if self._known_parts().objective is None:
-            raise RecipeError("the model has no loss; choose one with .loss(...), for instance .loss('mse')")
-        raise RecipeError("the model has no optimizer; choose one with .optimizer('adam')")
+    def parameters(self) -> dict[str, Array]:
+        """Every initializer of the inference graph by name, as arrays."""
+        return {t.name: weights.array_of(t) for t in self._proto.graph.initializer}
 
     # -- use ---------------------------------------------------------------------------------------
 
@@ -424,11 +312,11 @@ class Model(Surgery):
     # -- files -------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model, recipe and optimizer state included; a failure leaves an old file as it was."""
-        if self._file_bytes is not None:
-            files.write(path, self._file_bytes)
-        else:
-            weights.save_proto(self._proto, path)
+        """Write the model, recipe and optimizer state included; a failure leaves an old file as it was.
+
+        External data are written beside it, in the files and places they had (:mod:`neuromatic.layout`).
+        """
+        weights.save_proto(self._proto, path, self._file_bytes)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the inference graph alone, without recipe and optimizer state; for release."""

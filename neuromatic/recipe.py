@@ -20,6 +20,7 @@ import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.external import is_mapped
 from neuromatic.graph import DEFAULT_IR_VERSION, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
 from neuromatic.values import Value
 
@@ -248,7 +249,7 @@ def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:
 def _declare_types(graph: GraphProto, part: GraphProto) -> None:
     declared = {i.name for i in graph.input}
     for tensor in part.initializer:
-        if prod(tensor.dims) <= SMALL:
+        if prod(tensor.dims) <= SMALL and not is_mapped(tensor):
             graph.initializer.append(tensor)
         elif tensor.name not in declared:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

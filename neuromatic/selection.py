@@ -70,10 +70,9 @@ def updatable(model: ModelProto) -> tuple[frozenset[str], frozenset[str]]:
     """What a loss of the outputs could train, and the state that it could update."""
     bare = recipes.strip(model)
     g, outputs = compose.algorithm_builder(bare), [o.name for o in bare.graph.output]
-    reaching = compose.differentiable_values(bare, bare.graph.node, outputs, g)
-    floats = {t.name for t in bare.graph.initializer if t.data_type in recipes.FLOATS}
+    trainable = (compose.trainable_names(bare, bare.graph.node, output, g) for output in outputs)
     states = compose.state_names(bare, bare.graph.node, outputs)
-    return frozenset((reaching & floats) - states), states
+    return frozenset[str]().union(*trainable) - states, states
 
 
 def parametrised_layers(model: ModelProto) -> list[tuple[str, frozenset[str]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -10,31 +9,21 @@ from typing import TYPE_CHECKING, Literal
 from onnx import ModelProto
 
 from neuromatic import heads, insertion, lifting, selection, weights
-from neuromatic.layers.activation import ActivationLike
+from neuromatic.choosing import Choosing
 from neuromatic.layers.base import Layer
 from neuromatic.parts import Parts
 from neuromatic.validation import validate
 
 if TYPE_CHECKING:
+    from neuromatic.layers.activation import ActivationLike
     from neuromatic.model import Model
 
 BatchNorm = Literal["train", "frozen"]
 """Whether BatchNormalization trains with each batch's statistics, or with its running ones, which stay."""
 
 
-class Surgery(ABC):
+class Surgery(Choosing):
     """What a Model can do to its graph and to the list of what is trained; each call returns a new model."""
-
-    _proto: ModelProto
-
-    @abstractmethod
-    def _known_parts(self) -> Parts: ...
-
-    @abstractmethod
-    def _as_model(self) -> Model: ...
-
-    @abstractmethod
-    def _with(self, parts: Parts, proto: ModelProto | None = None) -> Model: ...
 
     # -- what is trained ---------------------------------------------------------------------------
 
@@ -163,7 +152,7 @@ class Surgery(ABC):
 
         Args:
             after: name of a value, node or layer. By default, the head begins at the last Gemm or MatMul
-                with weights.
+                with weights, or Conv of one pixel.
             units: the head is ``Dense(units, activation=activation, name="head")``, behind global average
                 pooling where the value is a batch of images.
             layers: layers in place of it.
@@ -173,7 +162,7 @@ class Surgery(ABC):
         Raises:
             UnknownNameError: the graph has nothing of that name.
             ValueError: both or none of ``units`` and ``layers`` are given, or a layer's name is taken.
-            ModelError: no place to cut is found, or no output depends on the value.
+            ModelError: no place to cut is found, no output depends on the value, or the opset is too low.
             ShapeError: a layer cannot take the value.
         """
         changed = heads.replace_head(self._proto, after, units, layers, activation=activation, seed=seed)

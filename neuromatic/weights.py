@@ -8,14 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
+from onnx.helper import make_tensor_value_info
 
-from neuromatic import files
+from neuromatic import external, layout, vetting
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
+from neuromatic.external import array_of, is_mapped
+from neuromatic.layout import serialize
+
+__all__ = [
+    "array_of",
+    "carry_over",
+    "check_model",
+    "is_mapped",
+    "load_proto",
+    "save_proto",
+    "serialize",
+    "stored_tensors",
+    "write_back",
+]
 
 Array = NDArray[Any]
+MOST_BYTES = (2 << 30) - 1
+TYPED: dict[int, str] = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.INT32: "int32_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.UINT64: "uint64_data",
+}
+"""The types whose values a tensor that has them in a field of their own keeps there."""
 
 
 def stored_tensors(model: ModelProto) -> dict[str, TensorProto]:
@@ -26,6 +50,8 @@ def stored_tensors(model: ModelProto) -> dict[str, TensorProto]:
 
 def write_back(model: ModelProto, parameters: Mapping[str, Array]) -> None:
     """Replace the values of initializers by name, in place; nothing else of the model changes.
+
+    Values stay in the field that they are in; of types that share ``int32_data`` they move to ``raw_data``.
 
     Raises:
         ModelError: the model has no initializer of a name.
@@ -47,38 +73,51 @@ def carry_over(old: ModelProto, new: ModelProto) -> None:
     tensors = stored_tensors(new)
     stored = [tensor for info in old.training_info for tensor in info.algorithm.initializer]
     kept = {t.name: t for t in stored if t.name in tensors and tensors[t.name].dims == t.dims}
-    write_back(new, {name: numpy_helper.to_array(tensor) for name, tensor in kept.items()})
+    write_back(new, {name: array_of(tensor) for name, tensor in kept.items()})
 
 
 def _set_values(tensor: TensorProto, array: Array) -> None:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    fresh = numpy_helper.from_array(array.astype(dtype, copy=False))
-    if not tensor.HasField("raw_data"):
-        # Values that were stored in a typed field (float_data ...) move to raw_data.
-        for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
-            tensor.ClearField(field)
-    tensor.raw_data = fresh.raw_data
+    field = TYPED.get(tensor.data_type)
+    if field is not None and not tensor.HasField("raw_data") and getattr(tensor, field):
+        getattr(tensor, field)[:] = array.astype(dtype, copy=False).ravel().tolist()
+        return
+    tensor.raw_data = numpy_helper.from_array(array.astype(dtype, copy=False)).raw_data
+    if is_mapped(tensor):
+        tensor.ClearField("data_location")
+    for other in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+        tensor.ClearField(other)
 
 
 def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
-    """Read and check an .onnx file, external data included.
+    """Read and check an .onnx file; large external data are left where they are (:mod:`neuromatic.external`).
 
     Returns:
         The model, and the bytes of the file if writing the model would give others (protobuf allows
-        several spellings of one message) and no external data belong to it.
+        several spellings of one message).
 
     Raises:
-        InvalidModelError: the file cannot be read, does not parse or is not valid ONNX.
+        InvalidModelError: the file cannot be read, does not parse, is not valid ONNX or asks for more than
+            any model does (:mod:`neuromatic.vetting`).
     """
     file = Path(path)
     try:
-        if not file.stat().st_size:
+        size = file.stat().st_size
+        if not size:
             raise InvalidModelError(f"{file} is empty; expected an ONNX model")
-        onnx.checker.check_model(str(file))
-        model = onnx.load(str(file))
-        return model, _differing_bytes(model, file)
+        if size > MOST_BYTES:
+            raise InvalidModelError(f"{file} has {size:,} bytes; a model of over 2 GiB needs external data")
+        data = file.read_bytes()
+        model = ModelProto.FromString(data)
+        differs = model.SerializeToString() != data
+        _check(model, file, data)
+        return model, data if differs else None
     except OSError as error:
         raise InvalidModelError(f"cannot read {file}: {error.strerror or error}") from error
+    except InvalidModelError as error:
+        if str(error).startswith(str(file)):
+            raise
+        raise InvalidModelError(f"{file} is not a valid ONNX model: {error}") from error
     except (
         DecodeError,
         onnx.checker.ValidationError,
@@ -92,33 +131,47 @@ def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
         raise InvalidModelError(f"{file} is not a valid ONNX model: {reason}") from error
 
 
-def _differing_bytes(model: ModelProto, file: Path) -> bytes | None:
-    stored = ModelProto()
-    data = file.read_bytes()
-    stored.ParseFromString(data)
-    if stored != model:  # external data were read into the model
-        return None
-    return None if model.SerializeToString() == data else data
+def _check(model: ModelProto, file: Path, data: bytes) -> None:
+    """Whatever can be told without running the model; the cheap checks come before those that might hang."""
+    vetting.check_structure(model)
+    if external.attach(model, Path(os.path.abspath(file)).parent):
+        data = serialize(_without_mapped(model))
+    onnx.checker.check_model(data)
+    vetting.check_sizes(model)
 
 
-def serialize(model: ModelProto) -> bytes:
-    """A model as bytes.
+def check_model(model: ModelProto) -> None:
+    """``onnx.checker.check_model`` for a model some of whose values lie in other files.
 
     Raises:
-        ModelError: it is larger than the 2 GiB that one protobuf message may have.
+        onnx.checker.ValidationError: the model is not valid ONNX.
     """
-    try:
-        data: bytes = model.SerializeToString()
-        return data
-    except (EncodeError, ValueError) as error:
-        raise ModelError(f"the model cannot be written as one file: {error}") from error
+    onnx.checker.check_model(_without_mapped(model))
 
 
-def save_proto(model: ModelProto, path: str | os.PathLike[str]) -> None:
-    """Write a model so that a failure leaves an existing file as it was.
+def _without_mapped(model: ModelProto) -> ModelProto:
+    """A copy in which initializers that lie in other files are inputs; the checker wants no others."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    mapped = [t for t in copy.graph.initializer if is_mapped(t)]
+    declared = {i.name for i in copy.graph.input}
+    for tensor in mapped:
+        if tensor.name not in declared:
+            copy.graph.input.append(make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        copy.graph.initializer.remove(tensor)
+    return copy
+
+
+def save_proto(model: ModelProto, path: str | os.PathLike[str], data: bytes | None = None) -> None:
+    """Write a model so that a failure leaves an existing file as it was (:mod:`neuromatic.layout`).
+
+    Args:
+        model: the model.
+        path: the file to write; external data go beside it, in the layout they had.
+        data: the bytes of the file, where it is known to be unchanged.
 
     Raises:
         ModelError: see :func:`serialize`.
-        OSError: the file cannot be written.
+        OSError: a file cannot be written.
     """
-    files.write(path, serialize(model))
+    layout.write(model, path, data)

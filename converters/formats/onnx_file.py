@@ -23,6 +23,7 @@ from neuromatic.graph import ir_version_for
 from neuromatic.inference import Session
 from neuromatic.recipe import Recipe
 from neuromatic.validation import validate
+from neuromatic.weights import check_model
 
 
 def convert(
@@ -231,7 +232,7 @@ def _compatible(before: onnx.defs.OpSchema, after: onnx.defs.OpSchema) -> bool:
 
 def _check(model: ModelProto) -> None:
     check: list[Callable[[], object]] = [
-        lambda: onnx.checker.check_model(model),
+        lambda: check_model(model),
         lambda: validate(model),
     ]
     for one in check:

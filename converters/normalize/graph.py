@@ -20,6 +20,7 @@ from neuromatic.converters.formats.onnx_file import default_opset
 from neuromatic.converters.lowering import resolve_attributes
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.errors import ModelError
+from neuromatic.external import array_of, is_mapped
 from neuromatic.graph import GraphBuilder
 from neuromatic.recipe import upstream
 from neuromatic.values import Dim, Shape, Value
@@ -123,7 +124,7 @@ class Rewriter(GraphBuilder):
         if value is None or value.name in self.keep:
             return None
         if value.name in self.tensors:
-            return numpy_helper.to_array(self.tensors[value.name])
+            return array_of(self.tensors[value.name])
         producer = self.producer(value)
         return constant_array(producer) if producer is not None else None
 
@@ -198,6 +199,8 @@ class Rewriter(GraphBuilder):
         return helper.make_value_info(declared.name, helper.make_tensor_type_proto(found.dtype, shape))
 
     def _take(self, tensor: TensorProto) -> Value:
+        if is_mapped(tensor):  # the result is to hold all its values
+            tensor = numpy_helper.from_array(array_of(tensor), tensor.name)
         self.tensors[tensor.name] = tensor
         return self.declare(Value(tensor.name, tensor.data_type, tuple(tensor.dims)))
 

@@ -51,13 +51,20 @@ def apart(body: Body) -> Body:
     return dataclasses.replace(body, outer=outer)
 
 
-def numbered(body: Body, i: Tensor) -> Body:
-    """The body in step ``i`` of its loop, in which it draws other random numbers than in the others."""
+def of_step(body: Body, i: Tensor) -> Body:
+    """The body for step ``i`` of its loop, in which it draws other random numbers than in the others.
+
+    Where ``i`` is not known, the step is traced in a graph of its own, and maybe more than once.
+    """
+    body = apart(body) if isinstance(i, tf.Tensor) else body
     if all(lowering.pure for lowering in body.plan.lowerings()):
         return body
     context = body.context
     step = tf.cast(context.step, tf.int64) * 1_000_003 + tf.cast(i, tf.int64) + 1
     return dataclasses.replace(body, context=dataclasses.replace(context, step=step))
+
+
+_UNKNOWN: Any = None  # the rank of a shape of which nothing is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +136,8 @@ class Loop:
             written = [a.write(place, y) for a, y in zip(arrays, rest[count:], strict=True)]
             return i + 1, going, rest[:count], written
 
-        scalar = tf.TensorShape([])
-        shapes = (scalar, scalar, [k.shape for k in kept], [tf.TensorShape(None)] * len(arrays))
+        scalar, anything = tf.TensorShape([]), tf.TensorShape(_UNKNOWN)
+        shapes = (scalar, scalar, [k.shape for k in kept], [anything] * len(arrays))
         _, _, state, arrays = tf.while_loop(
             lambda i, going, *_: going & (i < limit),
             body,

@@ -56,9 +56,9 @@ def parts(
             place = place * size + tf.clip_by_value(index, 0, size - 1)
         value = tf.gather(flat, place)
         if padding == "zeros":
-            value = tf.where(inside[..., None], value, tf.zeros([], dtype(x)))
+            value = tf.where(tf.expand_dims(inside, -1), value, tf.zeros([], dtype(x)))
         weight = functools.reduce(operator.mul, (weight for _, weight in chosen))
-        found.append(value * tf.cast(weight, dtype(x))[..., None])
+        found.append(value * tf.expand_dims(tf.cast(weight, dtype(x)), -1))
     return found
 
 

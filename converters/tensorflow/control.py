@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from neuromatic.converters.lowering import Body, Scope
-from neuromatic.converters.tensorflow._iteration import Loop, Step, apart, numbered, stacked, tensors
+from neuromatic.converters.tensorflow._iteration import Loop, Step, apart, of_step, stacked, tensors
 from neuromatic.converters.tensorflow._tensors import Tensor, known_dimension, normalized, rank, unsupported
 from neuromatic.converters.tensorflow.registry import ops
+from neuromatic.converters.tensorflow.sequence import TensorSequence
 
 
 @ops.lowers("If", since=(1, 11, 13, 16, 19, 21, 23, 24, 25), pure=False)
@@ -43,12 +44,12 @@ def loop(scope: Scope, M: Tensor = None, cond: Tensor = None, *v_initial: Any, b
     if M is None and cond is None:
         raise unsupported(scope, "it never ends; give it a trip count or a condition")
 
-    def steps_of(body: Body) -> Step:
-        return lambda i, going, *state: numbered(body, i)(i, going, *state)
+    def step(i: Tensor, going: Tensor, *state: Any) -> tuple[Any, ...]:
+        return of_step(body, i)(i, going, *state)
 
     results = len(body.plan.outputs) - 1 - len(v_initial)
     steps = Loop(scope, body.plan.size, M, cond, v_initial, results)
-    return steps.run(lambda: steps_of(body), lambda: steps_of(apart(body)))
+    return steps.run(lambda: step, lambda: step)
 
 
 @ops.lowers("Scan", since=(9, 11, 16, 19, 21, 23, 24, 25), pure=False)
@@ -76,7 +77,7 @@ def scan(
     length = inputs[0].shape[0]
     limit = tf.shape(inputs[0], tf.int64)[0] if length is None else np.array(length)
     steps = Loop(scope, body.plan.size, limit, None, state, len(body.plan.outputs) - count)
-    results = steps.run(lambda: _of_parts(body, inputs), lambda: _of_arrays(apart(body), inputs))
+    results = steps.run(lambda: _of_parts(body, inputs), lambda: _of_arrays(body, inputs))
     outputs = results[count:]
     ends = zip(
         scan_output_axes or [0] * len(outputs), scan_output_directions or [0] * len(outputs), strict=True
@@ -117,6 +118,25 @@ def scan_8(
     return tuple(stacked(parts) for parts in zip(*results, strict=True))
 
 
+@ops.lowers("SequenceMap", since=(17,), pure=False)
+def sequence_map(
+    scope: Scope, input_sequence: TensorSequence, *additional_inputs: Any, body: Body
+) -> tuple[TensorSequence, ...]:
+    """The results of ``body`` for each tensor of the sequence, and of others; tensors are given each time.
+
+    https://onnx.ai/onnx/operators/onnx__SequenceMap.html
+    """
+    items = input_sequence.items
+    if not scope.context.unroll(body.plan.size * len(items)):
+        raise unsupported(scope, f"its sequence of {len(items)} tensors is too long to be unrolled; use Scan")
+    results = [
+        body(item, *(x.items[i] if isinstance(x, TensorSequence) else x for x in additional_inputs))
+        for i, item in enumerate(items)
+    ]
+    columns = zip(*results, strict=True) if results else [()] * len(body.plan.outputs)
+    return tuple(TensorSequence(tuple(column)) for column in columns)
+
+
 def _axis_first(x: Tensor, axis: int, backward: int) -> Tensor:
     """The value with one axis moved to the front, and reversed if it is scanned from the end."""
     axis = normalized(axis, rank(x))
@@ -143,10 +163,12 @@ def _of_parts(body: Body, inputs: Sequence[Tensor]) -> Step:
 
 def _of_arrays(body: Body, inputs: Sequence[Tensor]) -> Step:
     """A step on the slices at an index that is not known."""
-    kinds = [tf.convert_to_tensor(x) for x in inputs]
-    arrays = [tf.TensorArray(x.dtype, tf.shape(x)[0], element_shape=x.shape[1:]).unstack(x) for x in kinds]
+    values = [tf.convert_to_tensor(x) for x in inputs]
+    if tf.executing_eagerly():  # what holds slices there cannot be read in a graph
+        return _scanning(body, lambda i: [tf.gather(x, i) for x in values])
+    arrays = [tf.TensorArray(x.dtype, tf.shape(x)[0], element_shape=x.shape[1:]).unstack(x) for x in values]
     return _scanning(body, lambda i: [array.read(tf.cast(i, tf.int32)) for array in arrays])
 
 
 def _scanning(body: Body, slices: Callable[[Tensor], list[Tensor]]) -> Step:
-    return lambda i, going, *state: (np.array(True), *numbered(body, i)(*state, *slices(i)))
+    return lambda i, going, *state: (np.array(True), *of_step(body, i)(*state, *slices(i)))

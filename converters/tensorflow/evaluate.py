@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from neuromatic.converters.tensorflow import execution
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.converters.tensorflow.sequence import TensorSequence
+from neuromatic.errors import UnsupportedFeatureError
 
 Array = np.ndarray[Any, Any]
 
@@ -55,12 +57,21 @@ def run_model(
 
     function = graph if eager else tf.function(graph, jit_compile=jit, autograph=False)
     fed = {
-        name: tf.nest.map_structure(tf.convert_to_tensor, value)
+        name: tf.nest.map_structure(functools.partial(_tensor, name), value)
         for name, value in inputs.items()
         if name not in constants or (name not in known and value is not None)
     }
     results = function(fed)
     return {name: _arrays(value) for name, value in results.items()}
+
+
+def _tensor(name: str, value: Array) -> tf.Tensor:
+    try:
+        return tf.convert_to_tensor(value)
+    except ValueError as error:
+        raise UnsupportedFeatureError(
+            f"tensorflow: input {name!r}: TensorFlow has no type for {value.dtype.name}"
+        ) from error
 
 
 def _sequence(value: Any) -> Any:

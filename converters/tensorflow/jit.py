@@ -34,11 +34,13 @@ BETTER_WITHOUT_ON_CPU = frozenset(
 NEVER = frozenset(
     {
         "Compress",
+        "Det",
         "If",
         "Loop",
         "NonMaxSuppression",
         "NonZero",
         "RegexFullMatch",
+        "RoiAlign",
         "Scan",
         "StringConcat",
         "StringNormalizer",
@@ -46,7 +48,7 @@ NEVER = frozenset(
         "Unique",
     }
 )
-"""Operators with results of a size that their values decide, or of strings, which XLA has not."""
+"""Operators that XLA lacks: with sizes that depend on values, of strings, and determinants."""
 
 
 def should_jit(plan: Plan, jit: Jit) -> bool:

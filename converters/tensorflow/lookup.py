@@ -135,14 +135,15 @@ def tensor_scatter(
     https://onnx.ai/onnx/operators/onnx__TensorScatter.html
     """
     axis = normalized(axis, rank(past_cache))
-    total, added = (tf.cast(shape(x)[axis], tf.int64) for x in (past_cache, update))
+    size = shape(past_cache)[axis]
+    total, added = (tf.cast(n, tf.int64) for n in (size, shape(update)[axis]))
     batch = shape(past_cache)[0]
     starts = tf.zeros([batch], tf.int64) if write_indices is None else tf.cast(write_indices, tf.int64)
     place = tf.range(total) - starts[:, None]
     place = tf.math.floormod(place, total) if mode == "circular" else place
     written = (place >= 0) & (place < added)
     new = tf.gather(update, tf.clip_by_value(place, 0, added - 1), axis=axis, batch_dims=1)
-    wide = [batch if i == 0 else total if i == axis else 1 for i in range(rank(past_cache))]
+    wide = [batch if i == 0 else size if i == axis else 1 for i in range(rank(past_cache))]
     return tf.where(tf.reshape(written, wide), new, past_cache)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from neuromatic.converters.lowering import Scope
@@ -9,19 +11,61 @@ from neuromatic.converters.tensorflow._tensors import Tensor, dtype, element_typ
 from neuromatic.converters.tensorflow.registry import ops
 
 
-def _drawn(scope: Scope, like: Tensor, number: int | None, given: float | None, normal: bool) -> Tensor:
-    """Numbers in the shape of ``like``: uniform from 0 to 1, or normal of mean 0 and deviation 1."""
+def _seed(scope: Scope, given: float | None) -> Tensor:
     if not scope.context.training:
         raise unsupported(scope, "random numbers outside a training step, where no runtime draws the same")
-    seed = scope.context.random_seed(seeded(scope.within + scope.outputs[0], given))
+    return scope.context.random_seed(seeded(scope.within + scope.outputs[0], given))
+
+
+def _drawn(scope: Scope, like: Tensor, number: int | None, given: float | None, normal: bool) -> Tensor:
+    """Numbers in the shape of ``like``: uniform from 0 to 1, or normal of mean 0 and deviation 1."""
+    kind = dtype(like) if number is None else element_type(scope, number)
+    return _of_shape(scope, shape(like), kind, given, normal)
+
+
+def _of_shape(
+    scope: Scope, sizes: Sequence[Tensor], kind: tf.DType, given: float | None, normal: bool
+) -> Tensor:
     draw = tf.random.stateless_normal if normal else tf.random.stateless_uniform
-    numbers = draw(shape(like), seed, alg="philox")
-    return tf.cast(numbers, dtype(like) if number is None else element_type(scope, number))
+    return tf.cast(draw(list(sizes), _seed(scope, given), alg="philox"), kind)
 
 
 def seeded(name: str, given: float | None) -> str:
     """What tells a node's numbers from another's: its name, and its attribute ``seed`` if it has one."""
     return name if given is None else f"{name} {given:g}"
+
+
+@ops.lowers("RandomUniform", since=(1, 22), pure=False)
+def random_uniform(
+    scope: Scope, *, dtype: int, high: float, low: float, seed: float | None, shape: Sequence[int]
+) -> Tensor:
+    """Uniform between low and high, in the given shape.
+
+    https://onnx.ai/onnx/operators/onnx__RandomUniform.html.  22: bfloat16.
+    """
+    return _of_shape(scope, shape, element_type(scope, dtype), seed, False) * (high - low) + low
+
+
+@ops.lowers("RandomNormal", since=(1, 22), pure=False)
+def random_normal(
+    scope: Scope, *, dtype: int, mean: float, scale: float, seed: float | None, shape: Sequence[int]
+) -> Tensor:
+    """Normal with this mean and deviation, in the given shape.
+
+    https://onnx.ai/onnx/operators/onnx__RandomNormal.html.  22: bfloat16.
+    """
+    return _of_shape(scope, shape, element_type(scope, dtype), seed, True) * scale + mean
+
+
+@ops.lowers("Multinomial", since=(7, 22), pure=False)
+def multinomial(scope: Scope, input: Tensor, *, dtype: int, sample_size: int, seed: float | None) -> Tensor:
+    """Classes drawn by their log-probabilities: input (batch, classes), result (batch, sample_size).
+
+    https://onnx.ai/onnx/operators/onnx__Multinomial.html.  22: bfloat16.
+    """
+    logits = tf.cast(input, tf.float32)
+    drawn = tf.random.stateless_categorical(logits, sample_size, _seed(scope, seed), tf.int64)
+    return tf.cast(drawn, element_type(scope, dtype))
 
 
 @ops.lowers("RandomUniformLike", since=(1, 22), pure=False)

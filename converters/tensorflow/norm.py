@@ -180,7 +180,7 @@ def lrn(scope: Scope, X: Tensor, *, alpha: float, beta: float, bias: float, size
     https://onnx.ai/onnx/operators/onnx__LRN.html.  13: bfloat16.
     """
     before, channels = (size - 1) // 2, shape(X)[-1]
-    squares = tf.pad(tf.square(X), [*[(0, 0)] * (rank(X) - 1), (before, size - 1 - before)])
+    squares: Tensor = tf.pad(tf.square(X), [*[(0, 0)] * (rank(X) - 1), (before, size - 1 - before)])
     total = tf.add_n([squares[..., i : i + channels] for i in range(size)])
     return X / tf.pow(bias + alpha / size * total, beta)
 

@@ -8,6 +8,7 @@ DequantizeLinear takes them up. A graph with pairs of both trains as if nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -39,9 +40,10 @@ def _rounded(x: Tensor) -> Tensor:
 
 
 def _limits(kind: tf.DType) -> tuple[float, float]:
-    bits = {"int4": 4, "uint4": 4}.get(kind.name, 8 * kind.size)
-    unsigned = kind.name.startswith("u")
-    return (0.0, 2.0**bits - 1) if unsigned else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+    """The least and the largest number of an integer type."""
+    bits: Any = {"int4": 4, "uint4": 4}.get(kind.name, 8 * kind.size)
+    low, high = (0, 2**bits - 1) if kind.name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return float(low), float(high)
 
 
 @ops.lowers("QuantizeLinear", since=(23, 24, 25, 28))

@@ -192,8 +192,8 @@ def deform_conv(
         points = [moves[:, index, :, axis] + places[axis] for axis in (0, 1)]
         column = sampled(channels, rows, points)
         if mask is not None:
-            weights = tf.reshape(mask, [batch, offset_group, size, height, width])
-            column *= weights[:, index, ..., None]
+            weights = tf.reshape(mask, [batch, offset_group, size, height, width])[:, index]
+            column *= tf.expand_dims(weights, -1)
         columns.append(column)
     column = tf.concat(columns, -1)  # (N, K, oh, ow, C)
     weights = tf.reshape(W, [group, outputs // group, inputs, size])

@@ -32,11 +32,13 @@ class TensorSequence:
     items: tuple[Any, ...] = ()
 
 
-def _position(scope: Scope, position: Tensor, length: int) -> int:
-    """A position counted from the front; without one, the end."""
+def _position(scope: Scope, position: Tensor, length: int, last: int) -> int:
+    """A position counted from the front, at most ``last``; without one, that."""
     if position is None:
-        return length
+        return last
     (place,) = integers(scope, position, "position")
+    if not -length <= place <= last:
+        raise unsupported(scope, f"position {place} is outside of its sequence of {length} tensors")
     return place + length if place < 0 else place
 
 
@@ -63,7 +65,7 @@ def sequence_at(scope: Scope, input_sequence: TensorSequence, position: Tensor) 
     ):
         place = tf.reshape(position, [])
         return tf.gather(tf.stack(items), tf.where(place < 0, place + len(items), place))
-    return items[_position(scope, position, len(items))]
+    return items[_position(scope, position, len(items), len(items) - 1)]
 
 
 @ops.lowers("SequenceInsert", since=(11,))
@@ -75,7 +77,7 @@ def sequence_insert(
     https://onnx.ai/onnx/operators/onnx__SequenceInsert.html
     """
     items = input_sequence.items
-    place = _position(scope, position, len(items))
+    place = _position(scope, position, len(items), len(items))
     return TensorSequence((*items[:place], tensor, *items[place:]))
 
 
@@ -86,7 +88,7 @@ def sequence_erase(scope: Scope, input_sequence: TensorSequence, position: Tenso
     https://onnx.ai/onnx/operators/onnx__SequenceErase.html
     """
     items = input_sequence.items
-    place = len(items) - 1 if position is None else _position(scope, position, len(items))
+    place = _position(scope, position, len(items), len(items) - 1)
     return TensorSequence((*items[:place], *items[place + 1 :]))
 
 

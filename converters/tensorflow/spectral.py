@@ -38,8 +38,8 @@ def _sized(z: Tensor, size: int | None) -> Tensor:
         return z
     z = z[..., :size]
     missing = size - tf.shape(z)[-1]
-    padded = tf.pad(z, [*[(0, 0)] * (rank(z) - 1), (0, missing)])
-    return tf.ensure_shape(padded, [*z.shape[:-1], size])
+    padding: Any = [*[(0, 0)] * (rank(z) - 1), (0, missing)]
+    return tf.ensure_shape(tf.pad(z, padding), [*z.shape[:-1], size])
 
 
 def _transformed(z: Tensor, size: int | None, inverse: bool, onesided: bool, kind: tf.DType) -> Tensor:

@@ -19,6 +19,8 @@ Tensors = dict[str, Any]
 
 LARGE_CONSTANT = 1024
 """Constants of more elements than this are handed to TensorFlow once, not copied into each graph."""
+ALIGNMENT = 64
+"""TensorFlow uses memory in place that begins at a multiple of this."""
 
 
 class Weights:
@@ -55,7 +57,21 @@ def as_outputs(values: Mapping[str, Any], names: Iterable[str]) -> Tensors:
 
 
 def _constant(array: NDArray[np.generic]) -> Any:
-    return tf.constant(array) if array.size > LARGE_CONSTANT else array
+    if array.size <= LARGE_CONSTANT:
+        return array
+    return _borrowed(array) if _is_mapped(array) else tf.constant(array)
+
+
+def _is_mapped(array: NDArray[np.generic]) -> bool:
+    """Whether an array maps a file (:mod:`neuromatic.external`) in a way that TensorFlow can use in place."""
+    aligned = array.ctypes.data % ALIGNMENT == 0 and array.dtype.kind in "fiu"
+    return isinstance(array.base, np.memmap) and aligned
+
+
+def _borrowed(array: NDArray[Any]) -> Any:
+    """A tensor in the memory of an array, for what is too large to be copied; on a GPU it is one copy."""
+    tensor = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.identity(tensor) if tf.config.list_logical_devices("GPU") else tensor
 
 
 def _variable_name(name: str) -> str:

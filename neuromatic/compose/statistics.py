@@ -31,12 +31,16 @@ def running_statistics(
         before = [updates.get(name, g.value(name)) for name in statistics]
         kept = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         modern = g.opset >= 14
+        mean_kind, variance_kind = ((value.dtype, value.shape) for value in before)
+        x = g.value(node.input[0])
+        types = [(x.dtype, x.shape), mean_kind, variance_kind]  # before opset 14, ONNX infers the first alone
         _, mean, variance, *_ = g.add_many(
             "BatchNormalization",
             *(g.value(name) for name in node.input[:3]),
             *before,
             name=f"update/{statistics[0]}",
             outputs=3 if modern else 5,
+            types=types if modern else [*types, mean_kind, variance_kind],
             epsilon=kept.get("epsilon"),
             momentum=kept.get("momentum"),
             training_mode=1 if modern else None,

@@ -8,6 +8,7 @@ import onnx.defs
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.defs import OpSchema, SchemaError
 
+from neuromatic.compose.exporters import exported_constants
 from neuromatic.compose.statistics import state_inputs
 from neuromatic.graph import GraphBuilder
 from neuromatic.recipe import FLOATS
@@ -16,12 +17,13 @@ from neuromatic.recipe import FLOATS
 def trainable_names(model: ModelProto, nodes: Sequence[NodeProto], loss: str, g: GraphBuilder) -> list[str]:
     """The float initializers that reach the loss through inputs that ONNX calls differentiable.
 
-    In the order in which the file stores them. Running statistics, ratios, bounds, shapes and the values of
-    ``Constant`` nodes are not among them.
+    In the order in which the file stores them. Running statistics, ratios, bounds, shapes, the values of
+    ``Constant`` nodes and what the exporter of the file wrote as a constant are not among them.
     """
+    constants = exported_constants(model)
     needed = differentiable_values(model, nodes, [loss], g)
     stored = [t.name for t in model.graph.initializer if t.data_type in FLOATS]
-    return [name for name in stored if name in needed]
+    return [name for name in stored if name in needed and name not in constants]
 
 
 def differentiable_values(
@@ -29,17 +31,17 @@ def differentiable_values(
 ) -> set[str]:
     """What reaches one of some values through inputs that ONNX calls differentiable, they included."""
     needed = set(values)
+    # What QuantizeLinear makes are integers, but gradients pass straight through it.
+    quantized = {node.output[0] for node in nodes if node.op_type == "QuantizeLinear"}
     for node in reversed(nodes):
         if needed.intersection(node.output):
             states = set(state_inputs(model, node).values())
-            needed.update(
-                name
-                for i, name in enumerate(node.input)
-                if name
-                and name not in states
-                and _is_differentiable(node, i, g.opset)
-                and _may_be_float(g, name)
-            )
+            reached = [name for i, name in enumerate(node.input) if _is_differentiable(node, i, g.opset)]
+            kept = [name for name in reached if name and name not in states]
+            needed.update(name for name in kept if name in quantized or _may_be_float(g, name))
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    needed |= differentiable_values(model, graph.node, [o.name for o in graph.output], g)
     return needed
 
 
@@ -51,6 +53,8 @@ def _may_be_float(g: GraphBuilder, name: str) -> bool:
 def _is_differentiable(node: NodeProto, index: int, opset: int) -> bool:
     if node.op_type == "BatchNormalization" and index >= 3:
         return False
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return index == 0  # straight through; scales and zero points are what calibration made them
     try:
         schema = onnx.defs.get_schema(node.op_type, opset if not node.domain else 1, node.domain)
     except SchemaError:  # a model-local function: its body decides

@@ -125,6 +125,8 @@ class Dropout(Layer):
     def emit(self, g: GraphBuilder, x: Value) -> Value:
         axes = _shared_axes(g, "Dropout", x, self.noise_shape)
         if not axes and self.rate < 1:
+            if g.opset < 12:  # the rate was an attribute, and there was no seed
+                return g.add("Dropout", x, ratio=float(self.rate))
             return g.add("Dropout", x, g.const(self.rate), seed=self.seed)
         return _dropped(g, x, self.rate, axes, self.seed)
 

@@ -11,7 +11,7 @@ import onnx
 import onnx.compose
 import onnx.inliner
 import onnx.version_converter
-from onnx import FunctionProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from neuromatic import weights
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
@@ -71,7 +71,7 @@ class GraphLoss(Loss):
         for name, value in given.items():
             g.add("Identity", value, name=f"{prefix}{name}/Identity", outputs=[prefix + name])
         for tensor in graph.initializer:
-            g.initializer(tensor.name, numpy_helper.to_array(tensor))
+            g.initializer(tensor.name, weights.array_of(tensor))
         types = self._types(model, given)
         for node in graph.node:
             g.include(node, [_named(types, o, prefix) for o in node.output if o])

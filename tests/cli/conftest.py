@@ -64,14 +64,15 @@ def unsupported_model() -> onnx.ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "weight"], ["product"]),
-            helper.make_node("LpNormalization", ["product"], ["out"], name="normalized"),
+            helper.make_node("Normalizer", ["product"], ["out"], name="normalized", domain="ai.onnx.ml"),
         ],
         "unsupported",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 3])],
         [weight],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 @pytest.fixture(autouse=True)

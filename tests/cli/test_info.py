@@ -10,6 +10,10 @@ import onnx
 import pytest
 from click.testing import Result
 
+import neuromatic as nm
+from tests.neuromatic.graphs import parsed
+from tests.neuromatic.test_lifting import HIDDEN
+
 Run = Callable[..., Result]
 Fails = Callable[..., str]
 
@@ -67,3 +71,24 @@ def test_files_that_are_no_models(fails: Fails, folder: Path, content: bytes) ->
 
 def test_a_missing_file(fails: Fails) -> None:
     assert fails(1, "info", "none.onnx") == "cannot read none.onnx: No such file or directory"
+
+
+def test_what_is_trained_frozen_state_and_constant(run: Run, folder: Path) -> None:
+    chain = nm.Sequential((4,)).batch_normalization().dense(2, name="body").dense(1)
+    chain.freeze("body/*").loss("mse").optimizer("sgd").save(folder / "roles.onnx")
+    lines = run("info", "roles.onnx", "--weights").stdout.splitlines()
+    found = {
+        line.split()[0]: line.split()[-1] for line in lines if "float32(" in line and "/" in line.split()[0]
+    }
+    assert found == {
+        "batch_normalization/gamma": "trained",
+        "batch_normalization/beta": "trained",
+        "batch_normalization/moving_mean": "state",
+        "batch_normalization/moving_variance": "state",
+        "body/kernel": "frozen",
+        "body/bias": "frozen",
+        "dense/kernel": "trained",
+        "dense/bias": "trained",
+    }
+    onnx.save(parsed(HIDDEN), folder / "hidden.onnx")
+    assert "  note          2 weights are Constant nodes (w, b)" in run("info", "hidden.onnx").stdout

@@ -10,6 +10,7 @@ import re
 _UINT4 = "a negative float as uint4 is undefined; TensorFlow gives 0"
 _E8M0 = "TensorFlow has no float8_e8m0"
 _RANDOM = "drawn with another generator than numpy's; TensorFlow's is seeded by run, step and node"
+_MASK = "its mask is drawn with another generator than numpy's"
 _FNUZ = "TensorFlow does not compute with float8 fnuz types"
 _FLOAT4 = "TensorFlow does not compute with float4"
 _INT2 = "TensorFlow does not compute with 2-bit integers"
@@ -28,10 +29,10 @@ TENSORFLOW: dict[str, str] = {
     "test_bernoulli_double_expanded": _RANDOM,
     "test_bernoulli_seed": _RANDOM,
     "test_bernoulli_seed_expanded": _RANDOM,
-    "test_training_dropout_default": _RANDOM,
-    "test_training_dropout_default_mask": _RANDOM,
-    "test_training_dropout": _RANDOM,
-    "test_training_dropout_mask": _RANDOM,
+    "test_training_dropout_default": _MASK,
+    "test_training_dropout_default_mask": _MASK,
+    "test_training_dropout": _MASK,
+    "test_training_dropout_mask": _MASK,
     "test_cast_FLOAT_to_FLOAT8E4M3FNUZ": _FNUZ,
     "test_cast_FLOAT16_to_FLOAT8E4M3FNUZ": _FNUZ,
     "test_cast_FLOAT8E4M3FNUZ_to_FLOAT": _FNUZ,
@@ -80,6 +81,12 @@ TENSORFLOW: dict[str, str] = {
     "test_castlike_FLOAT_to_FLOAT4E2M1_expanded": _FLOAT4,
     "test_castlike_FLOAT16_to_FLOAT4E2M1": _FLOAT4,
     "test_castlike_FLOAT16_to_FLOAT4E2M1_expanded": _FLOAT4,
+    "test_quantizelinear_float4e2m1": _FLOAT4,
+    "test_dequantizelinear_float4e2m1": _FLOAT4,
+    "test_quantizelinear_uint2": _INT2,
+    "test_quantizelinear_int2": _INT2,
+    "test_dequantizelinear_uint2": _INT2,
+    "test_dequantizelinear_int2": _INT2,
     "test_cast_FLOAT_to_UINT2": _INT2,
     "test_cast_FLOAT16_to_UINT2": _INT2,
     "test_cast_FLOAT_to_INT2": _INT2,
@@ -111,6 +118,9 @@ TENSORFLOW: dict[str, str] = {
     "test_castlike_INT2_to_INT8": _INT2,
     "test_castlike_INT2_to_INT8_expanded": _INT2,
 }
+
+OTHER_VALUES = frozenset({_UINT4, _MASK})
+"""Reasons for which a case runs and gives other values; for all others it is refused."""
 
 NOT_LOWERED: dict[str, str] = {}
 """Schema versions, such as ``Conv-22``, of lowered operators that have no lowering."""

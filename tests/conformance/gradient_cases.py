@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TypeProto, helper
 
 from tests.conformance.gradients import Input, Node, R, ints, nodes
+from tests.conformance.graph_cases import CHOSEN, CONTROL, FORMER, SAMPLING
 
 Attributes = dict[str, Any]
 
@@ -20,7 +20,9 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
     **dict.fromkeys(["IsNaN", "IsInf"], "gives a truth"),
     **dict.fromkeys(["ArgMax", "ArgMin", "Shape", "Size"], "gives integers"),
     **dict.fromkeys(["Constant", "ConstantOfShape", "EyeLike", "Range"], "has no float input to learn"),
-    **dict.fromkeys(["Bernoulli", "RandomNormalLike", "RandomUniformLike"], "draws, whatever its input is"),
+    **dict.fromkeys(
+        ["Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"], "draws, whatever its input is"
+    ),
     **dict.fromkeys(["Mod"], "TensorFlow has no gradient of a truncated remainder"),
     **dict.fromkeys(["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"], "of integers"),
     **dict.fromkeys(["BitCast"], "reads the same bits as other numbers"),
@@ -28,7 +30,7 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
     **dict.fromkeys(["OptionalHasElement"], "gives a truth"),
     **dict.fromkeys(["StringConcat", "StringSplit", "StringNormalizer", "RegexFullMatch"], "of strings"),
     **dict.fromkeys(["TfIdfVectorizer"], "counts integers or strings"),
-    **dict.fromkeys(["MelWeightMatrix"], "has no float input to learn"),
+    **dict.fromkeys(["MelWeightMatrix", "RandomNormal", "RandomUniform"], "has no float input to learn"),
     **dict.fromkeys(["MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv"], "of integers"),
     **dict.fromkeys(
         ["QuantizeLinear"], "rounds; its straight-through gradient is checked in test_quantize_tensorflow.py"
@@ -36,7 +38,7 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
     **dict.fromkeys(
         [
             *("SequenceEmpty", "SequenceConstruct", "SequenceAt", "SequenceInsert", "SequenceErase"),
-            *("SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement"),
+            *("SplitToSequence", "ConcatFromSequence", "SequenceMap", "Optional", "OptionalGetElement"),
         ],
         "hands tensors on; checked with others in test_control_flow_tensorflow.py",
     ),
@@ -222,6 +224,9 @@ POOLS: list[Node] = [
         Node(op, (R(1, 1, 4, 3, 2),), {"kernel_shape": [2, 2, 1], "pads": [1, 0, 0, 0, 1, 0]})
         for op in ("MaxPool", "AveragePool")
     ),
+    *nodes("LpPool", [R(1, 2, 5, 4)], *_POOL_2D),
+    Node("LpPool", (R(1, 2, 5),), {"kernel_shape": [2], "p": 3}, opset=11),
+    *nodes("GlobalLpPool", [R(2, 2, 3, 2)], {}, {"p": 1}),
     Node("GlobalAveragePool", (R(2, 2, 3, 2),)),
     Node("GlobalMaxPool", (R(2, 2, 3, 2),)),
 ]
@@ -333,122 +338,8 @@ RECURRENCES: list[Node] = [
 ]
 
 
-def _body(name: str, nodes: list[NodeProto], inputs: str, outputs: str) -> GraphProto:
-    """A graph of nodes; the names of inputs and outputs are separated by spaces."""
-    values = [[helper.make_value_info(n, TypeProto()) for n in names.split()] for names in (inputs, outputs)]
-    return helper.make_graph(nodes, name, *values)
-
-
-_node = helper.make_node
-_STEP = _body(
-    "step",
-    [
-        *(_node("Mul", ["a", "w"], ["p"]), _node("Tanh", ["p"], ["new"]), _node("Mul", ["new", "a"], ["y"])),
-        *(_node("Identity", ["going"], ["goes"]), _node("Identity", ["w"], ["same"])),
-    ],
-    "i going a w",
-    "goes new same y",
-)
-_RUNNING = _body(
-    "running",
-    [_node("Mul", ["a", "x"], ["p"]), _node("Sin", ["p"], ["new"]), _node("Add", ["new", "x"], ["y"])],
-    "a x",
-    "new y",
-)
-_ENDS = {"scan_input_axes": [1], "scan_input_directions": [1], "scan_output_axes": [-1]}
-CONTROL: list[Node] = [
-    *(Node("Loop", (np.array(steps), None, R(2), R(2)), {"body": _STEP}, outputs=3) for steps in (3, 70)),
-    Node("Scan", (R(2), R(3, 2)), {"body": _RUNNING, "num_scan_inputs": 1}, outputs=2),
-    Node("Scan", (R(2), R(70, 2)), {"body": _RUNNING, "num_scan_inputs": 1}, outputs=2),
-    Node("Scan", (R(2), R(2, 3)), {"body": _RUNNING, "num_scan_inputs": 1, **_ENDS}, outputs=2),
-    Node("Scan", (None, R(2, 2), R(2, 3, 2)), {"body": _RUNNING, "num_scan_inputs": 1}, opset=8, outputs=2),
-]
-
-_TWO = np.array([1, 3], np.int64)
-_GRID = {"align_corners": 1}
-SAMPLING: list[Node] = [
-    *nodes("AffineGrid", [R(2, 2, 3), ints(1, 1, 2, 3)], {}, _GRID),
-    Node("AffineGrid", (R(1, 3, 4), ints(1, 1, 2, 3, 2))),
-    *nodes(
-        "GridSample",
-        [R(2, 2, 3, 4), R(2, 2, 2, 2, low=-1.3, high=1.3)],
-        *(
-            {"mode": mode, "padding_mode": padding} | _GRID
-            for mode in ("linear", "cubic")
-            for padding in ("zeros", "border", "reflection")
-        ),
-        {"mode": "linear"},
-        opset=20,
-    ),
-    Node(
-        "GridSample", (R(1, 1, 2, 3, 2), R(1, 2, 1, 1, 3, low=-0.9, high=0.9)), {"mode": "linear"}, opset=20
-    ),
-    Node("GridSample", (R(1, 2, 3, 4), R(1, 2, 2, 2, low=-0.9, high=0.9)), {"mode": "bilinear"}, opset=16),
-    *nodes(
-        "RoiAlign",
-        [R(2, 2, 5, 4), np.array([[0.2, 0.3, 2.4, 3.1], [1.2, 0.7, 3.4, 4.6]]), ints(1, 0)],
-        *(
-            {"output_height": 2, "output_width": 3, "sampling_ratio": s, "mode": m}
-            for s in (0, 2)
-            for m in ("avg", "max")
-        ),
-    ),
-    Node(
-        "RoiAlign",
-        (R(1, 1, 4, 4), np.array([[0.2, 0.3, 2.4, 3.1]]), ints(0)),
-        {"sampling_ratio": 1},
-        opset=10,
-    ),
-    *nodes(
-        "DeformConv",
-        [R(1, 2, 4, 4), R(2, 2, 2, 2), R(1, 8, 3, 3, low=0.1, high=0.4), R(2), R(1, 4, 3, 3)],
-        {},
-    ),
-    Node(
-        "DeformConv",
-        (R(1, 4, 4, 3), R(2, 2, 2, 1), R(1, 8, 2, 3, low=0.1, high=0.4)),
-        {"group": 2, "offset_group": 2, "strides": [2, 1], "pads": [1, 0, 0, 0]},
-    ),
-    *nodes("Col2Im", [R(1, 8, 9), ints(4, 4), ints(2, 2)], {}),
-    Node(
-        "Col2Im",
-        (R(2, 4, 6), ints(4, 5), ints(2, 1)),
-        {"dilations": [2, 1], "pads": [1, 0, 0, 0], "strides": [1, 3]},
-    ),
-    Node(
-        "MaxUnpool",
-        (R(1, 1, 2, 2), ints(5, 7, 13, 15).reshape(1, 1, 2, 2)),
-        {"kernel_shape": [2, 2], "strides": [2, 2]},
-    ),
-]
-CHOSEN: list[Node] = [
-    *nodes("Compress", [R(3, 4), np.array([True, False, True])], {}, {"axis": 0}, {"axis": -1}),
-    *nodes("Unique", [R(3, 2)], {}, {"axis": 0}, {"axis": 1, "sorted": 0}),
-    Node("ReverseSequence", (R(4, 2, 3), _TWO)),
-    Node("ReverseSequence", (R(2, 3, 2), _TWO), {"batch_axis": 0, "time_axis": 1}),
-    *nodes("TensorScatter", [R(2, 4, 3), R(2, 2, 3), ints(1, 3)], {"mode": "circular"}, opset=24),
-    Node("TensorScatter", (R(2, 3, 4), R(2, 3, 2)), {"axis": -1}, opset=24),
-    Node("Det", (R(2, 3, 3),)),
-    *nodes("DFT", [R(2, 5, 1), None, np.array(1)], {}, {"onesided": 1}),
-    *nodes("DFT", [R(2, 4, 2), np.array(6)], {}, {"inverse": 1}, {"inverse": 1, "onesided": 1}),
-    Node("DFT", (R(2, 4, 2), np.array(3)), {"axis": 1}, opset=17),
-    *nodes("STFT", [R(2, 8, 1), np.array(2), R(4)], {}, {"onesided": 0}),
-    Node("STFT", (R(2, 8, 2), np.array(2), None, np.array(4)), {"onesided": 0}),
-    *nodes("LRN", [R(2, 5, 3)], {"size": 3}, {"size": 4, "alpha": 0.5, "bias": 2.0}),
-    *nodes("LpNormalization", [R(3, 4)], {}, {"p": 1, "axis": 0}),
-    *nodes("LpPool", [R(1, 2, 5, 4)], *_POOL_2D),
-    Node("LpPool", (R(1, 2, 5),), {"kernel_shape": [2], "p": 3}, opset=11),
-    *nodes("GlobalLpPool", [R(2, 2, 3, 2)], {}, {"p": 1}),
-    Node("DequantizeLinear", (np.array([[3, 9]], np.uint8), R(1, low=1), np.array([4], np.uint8)), opset=10),
-    Node(
-        "DequantizeLinear", (np.array([[3, 9]], np.uint8), R(2, low=1), np.array([4, 1], np.uint8)), opset=13
-    ),
-    Node("DequantizeLinear", (np.array([[3, 9, 2]], np.int8), R(1, 2, low=1)), {"block_size": 2}, opset=21),
-    Node("DequantizeLinear", (np.array([[3, 9]], np.int16), R(2, low=1)), opset=23),
-]
-
 ALL = [
     *(ELEMENTWISE + NORMALIZING + PRODUCTS + REDUCTIONS + SHAPES),
-    *(CONTROL + SAMPLING + CHOSEN),
+    *(FORMER + CONTROL + SAMPLING + CHOSEN),
     *(INDEXING + LOSSES + POOLS + RESIZES + CONVOLUTIONS + RECURRENCES),
 ]

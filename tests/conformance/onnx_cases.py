@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,11 @@ class Case:
     data_sets: tuple[tuple[dict[str, Any], list[Any]], ...]
     rtol: float
     atol: float
+
+    @property
+    def plain(self) -> bool:
+        """Whether all its inputs are tensors, no sequences or optionals."""
+        return all(isinstance(v, np.ndarray) for inputs, _ in self.data_sets for v in inputs.values())
 
     def compare(self, got: Mapping[str, Any], expected: Sequence[Any]) -> None:
         """Check types, shapes and values; float16 and bfloat16 within four units in the last place."""
@@ -69,7 +74,7 @@ def all_cases() -> tuple[Case, ...]:
 
 @functools.cache
 def loaded_cases(kind: str) -> tuple[Case, ...]:
-    """The cases of one kind that onnx ships: node, simple, pytorch-converted, pytorch-operator, light."""
+    """The cases of one kind that onnx ships: node, simple, pytorch-converted, pytorch-operator, real."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the cases divide by zero on purpose while they are made
         return tuple(_case(case) for case in load_model_tests(kind=kind))
@@ -77,18 +82,35 @@ def loaded_cases(kind: str) -> tuple[Case, ...]:
 
 def _case(case: TestCase) -> Case:
     model, sets = case.model, case.data_sets
-    if model is None:
+    if case.url is not None and case.url.startswith("onnx/"):
+        model, sets = _light(Path(onnx.__file__).parent.parent / case.url)
+    elif model is None:
         folder = Path(str(case.model_dir))
         model = onnx.load(folder / "model.onnx")
         sets = [_stored(folder, model) for folder in sorted(folder.glob("test_data_set_*"))]
-    names = [i.name for i in model.graph.input]
-    known = {t.name for t in model.graph.initializer}
-    named = [n for n in names if n not in known] if len(names) != len(sets[0][0]) else names
     data = tuple(
-        ({n: _array(v) for n, v in zip(named, inputs, strict=False)}, [_array(v) for v in outputs])
+        ({n: _array(v) for n, v in _named(model, inputs)}, [_array(v) for v in outputs])
         for inputs, outputs in sets or ()
     )
     return Case(case.name, model, data, case.rtol, case.atol)
+
+
+def _named(model: onnx.ModelProto, inputs: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+    """The inputs with their names; a model may list its initializers as inputs that are not given."""
+    names, stored = [i.name for i in model.graph.input], {t.name for t in model.graph.initializer}
+    given = [name for name in names if name not in stored]
+    return zip(given if len(inputs) == len(given) else names, inputs, strict=False)
+
+
+def _light(path: Path) -> tuple[onnx.ModelProto, list[tuple[list[Any], list[Any]]]]:
+    """A model whose weights are ConstantOfShape nodes, with the one data set that onnx has for it."""
+    model = onnx.load(path)
+    known = {t.name for t in model.graph.initializer}
+    inputs = [i.type.tensor_type.shape for i in model.graph.input if i.name not in known]
+    shapes = [[d.dim_value or 1 for d in shape.dim] for shape in inputs]
+    fed = [(np.arange(np.prod(s)).reshape(s) / np.prod(s)).astype(np.float32) for s in shapes]
+    stored = [path.with_name(f"{path.stem}_output_{i}.pb") for i in range(len(model.graph.output))]
+    return model, [(fed, [_read(p, o.type) for p, o in zip(stored, model.graph.output, strict=True)])]
 
 
 def _stored(folder: Path, model: onnx.ModelProto) -> tuple[list[Any], list[Any]]:

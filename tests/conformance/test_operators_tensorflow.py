@@ -5,6 +5,7 @@ The cases are chosen by the registry: whoever adds a lowering adds its cases.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from neuromatic.converters.registry import OpKey
 from neuromatic.converters.tensorflow.evaluate import run_model
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.errors import UnsupportedFeatureError
-from tests.conformance.exclusions import NOT_LOWERED, TENSORFLOW
-from tests.conformance.onnx_cases import Case, all_cases, lowered_cases
+from tests.conformance.exclusions import NOT_LOWERED, OTHER_VALUES, TENSORFLOW
+from tests.conformance.onnx_cases import Case, all_cases, loaded_cases, lowered_cases
+from tests.conformance.page import markdown
 
 CASES = lowered_cases(ops)
 
@@ -26,9 +28,9 @@ def _known(inputs: dict[str, Any]) -> list[str]:
     return [n for n, a in inputs.items() if isinstance(a, np.ndarray) and a.ndim <= 1]
 
 
-def _check(case: Case) -> None:
+def _check(case: Case, eager: bool = False) -> None:
     # Bodies of functions are many nodes, each of them traced by other cases: run them untraced, to save time.
-    eager = case.name.startswith("test_attention") or case.name.endswith("_expanded")
+    eager = eager or case.name.startswith("test_attention") or case.name.endswith("_expanded")
     for inputs, expected in case.data_sets:
         try:
             got = run_model(case.model, inputs, eager=eager)
@@ -46,8 +48,25 @@ def test_matches_the_onnx_reference(case: Case) -> None:
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.name in TENSORFLOW], ids=lambda c: c.name)
 def test_an_excluded_case_still_fails(case: Case) -> None:
-    with pytest.raises((AssertionError, UnsupportedFeatureError, ValueError)):
+    other_values = TENSORFLOW[case.name] in OTHER_VALUES
+    with pytest.raises(AssertionError if other_values else UnsupportedFeatureError):
         _check(case)
+
+
+@pytest.mark.parametrize("kind", ["simple", "pytorch-converted", "pytorch-operator"])
+def test_small_models_match(kind: str) -> None:
+    for case in loaded_cases(kind):
+        _check(case, eager=True)
+
+
+@pytest.mark.parametrize("case", loaded_cases("real"), ids=lambda c: c.name)
+def test_well_known_models_match(case: Case) -> None:
+    _check(case, eager=True)
+
+
+def test_the_page_says_what_is_tested() -> None:
+    page = Path(__file__).parents[2] / "CONFORMANCE.md"
+    assert page.read_text() == markdown(), "run: python -m tests.conformance.page"
 
 
 def test_exclusions_name_cases_that_are_lowered() -> None:

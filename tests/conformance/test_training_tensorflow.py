@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from neuromatic.converters import lowering
 from neuromatic.converters.registry import TRAINING_DOMAIN
@@ -279,3 +279,25 @@ def test_optimizers_take_all_tensors_in_groups() -> None:
     inputs |= {"v1": np.zeros(1, np.float32), "v2": np.zeros(2, np.float32)}
     got = _run([node], inputs)
     assert [got[n].tolist() for n in ("n1", "n2", "w1", "w2")] == [[-1], [-2, -2], [1], [2, 2]]
+
+
+@pytest.mark.parametrize("opset", [17, 22])
+def test_random_numbers_of_a_shape(opset: int) -> None:
+    nodes = [
+        helper.make_node("RandomUniform", [], ["u"], shape=[2000], low=-1.0, high=3.0),
+        helper.make_node(
+            "RandomNormal", [], ["n"], shape=[2000], mean=2.0, scale=0.5, dtype=TensorProto.DOUBLE
+        ),
+        helper.make_node("Multinomial", ["p"], ["m"], sample_size=4000, dtype=TensorProto.INT64),
+    ]
+    p = np.array([[0.1, 0.2, 0.7], [1.0, 1e-9, 1e-9]], np.float32)
+    got = _run(nodes, {"p": np.log(p)}, opset=opset, training=True)
+    u, n, m = got["u"], got["n"], got["m"]
+    assert (u.dtype, n.dtype, m.dtype) == (np.float32, np.float64, np.int64)
+    assert -1 <= u.min() < -0.9
+    assert 2.9 < u.max() <= 3
+    np.testing.assert_allclose([u.mean(), n.mean(), n.std()], [1, 2, 0.5], atol=0.1)
+    np.testing.assert_allclose(np.bincount(m[0]) / 4000, p[0], atol=0.03)
+    assert (m[1] == 0).all()
+    with pytest.raises(UnsupportedFeatureError, match="random numbers outside a training step"):
+        _run(nodes[:1], {}, opset=opset, training=False)

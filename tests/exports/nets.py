@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 8), nn.ELU(), nn.Linear(8, 8), nn.LeakyReLU(0.1), nn.Linear(8, 3))
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.ELU(), nn.Linear(8, 8), nn.LeakyReLU(0.1), nn.Linear(8, 3), nn.PReLU()
+    )
 
 
 def vgg() -> nn.Module:
@@ -69,8 +71,10 @@ class Inverted(nn.Module):
         self.project = nn.Conv2d(inner, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.depthwise(self.expand(x)))
-        scale = F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
+        y = functional.relu6(self.depthwise(self.expand(x)))
+        scale = functional.hardsigmoid(
+            self.excite(functional.relu(self.squeeze(functional.adaptive_avg_pool2d(y, 1))))
+        )
         return x + self.project(y * scale)
 
 
@@ -119,10 +123,10 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a = torch.relu(self.first(x))
-        b = torch.relu(self.second(F.max_pool2d(a, 2)))
-        c = torch.relu(self.bottom(F.max_pool2d(b, 2)))
+        b = torch.relu(self.second(functional.max_pool2d(a, 2)))
+        c = torch.relu(self.bottom(functional.max_pool2d(b, 2)))
         c = torch.relu(self.merge(torch.cat([self.up(c), b], 1)))
-        c = F.interpolate(c, scale_factor=2.0, mode="bilinear", align_corners=False)
+        c = functional.interpolate(c, scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.last(torch.cat([c, a], 1))
 
 
@@ -147,7 +151,7 @@ class Recurrent(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(11, 5)
         self.lstm = nn.LSTM(5, 4, batch_first=True, bidirectional=True)
-        self.gru = nn.GRU(8, 6, num_layers=2, batch_first=True)
+        self.gru = nn.GRU(8, 6, batch_first=True)
         self.head = nn.Linear(6, 3)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -189,12 +193,14 @@ class ViT(nn.Module):
         x = self.patches(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.position
         q, k, v = (t.unflatten(-1, (2, 4)).transpose(1, 2) for t in self.qkv(self.norm(x)).chunk(3, -1))
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        x = x + self.out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return self.head(x[:, 0])
 
 
 class GPT(nn.Module):
     """A decoder with a causal mask whose head is its embedding."""
+
+    causal: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +220,7 @@ class GPT(nn.Module):
         scores = scores.masked_fill(~self.causal[:steps, :steps], float("-inf"))
         x = x + self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
         x = self.norm3(x + self.mlp(self.norm2(x)))
-        return F.linear(x, self.embed.weight)
+        return functional.linear(x, self.embed.weight)
 
 
 class Autoencoder(nn.Module):
@@ -249,12 +255,15 @@ class Normalized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.prelu(self.group(self.conv1(x)))
-        x = F.pixel_shuffle(self.instance(self.conv2(x)), 2)
-        return self.head(F.softplus(x).amax((2, 3)))
+        x = functional.pixel_shuffle(self.instance(self.conv2(x)), 2)
+        return self.head(functional.softplus(x).amax((2, 3)))
 
 
 class GraphNet(nn.Module):
     """Messages along fixed edges, gathered from their sources and added up at their targets."""
+
+    source: Tensor
+    target: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -363,3 +363,25 @@ def test_an_output_without_gradient_has_nothing_to_train() -> None:
     assert proto.graph.output[0].type.tensor_type.elem_type == INT64
     with pytest.raises(RecipeError, match="no parameter is left to train"):
         Model.from_proto(proto).loss("mae").optimizer("sgd")
+
+
+def test_weights_are_trained_through_their_own_rounding() -> None:
+    rng = np.random.default_rng(0)
+    model = parsed(
+        """<ir_version: 8, opset_import: ["": 17]>
+        net (float[N, 4] x) => (float[N, 2] y) {
+            q = QuantizeLinear(w, scale, zero)
+            d = DequantizeLinear(q, scale, zero)
+            y = MatMul(x, d)
+        }""",
+        w=rng.normal(size=(4, 2)).astype(np.float32),
+        scale=np.array(0.05, np.float32),
+        zero=np.array(0, np.int8),
+    )
+    net = nm.Model.from_proto(model).loss("mse").optimizer("sgd", learning_rate=0.1)
+    assert net.recipe is not None
+    assert net.recipe.trainable == ("w",)
+    x = rng.normal(size=(32, 4)).astype(np.float32)
+    history = net.train(x, x[:, :2], epochs=20, batch_size=32, verbose=0)
+    assert history.step_losses[-1] < 0.2 * history.step_losses[0]
+    np.testing.assert_array_equal(net.parameters()["scale"], np.float32(0.05))

@@ -12,9 +12,9 @@ from onnx import ModelProto
 
 import neuromatic as nm
 from neuromatic import recipe as recipes
+from neuromatic.activations import gelu_tanh
 from neuromatic.converters.normalize import NATIVE_OPERATORS, to_opset9
 from neuromatic.errors import UnsupportedFeatureError, UnsupportedOpError
-from neuromatic.activations import gelu_tanh
 from neuromatic.models import digits
 from neuromatic.values import Value
 from tests.converters.normalize.models import Array, attribute, model, numbers, ops, target, unchanged

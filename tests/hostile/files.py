@@ -1,13 +1,13 @@
-"""Files that ask for too much, lie about what they hold, or name what they must not; each made in code.
+"""What hostile files are made of: models that ask for too much, lie, or name what they must not.
 
-A case is a function that writes ``model.onnx`` (and its data files) into a folder. Every file is small.
+A file is a function that writes ``model.onnx`` (and its data files) into a folder.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,6 @@ HUGE = 2**40
 Write = Callable[[Path], None]
 
 
-@dataclass(frozen=True)
-class Case:
-    """A file and the words with which it is refused; None for one that is odd but fine.
-
-    Attributes:
-        write: writes it into a folder.
-        message: a part of the sentence that refuses it.
-    """
-
-    write: Write
-    message: str | None
-
-
 def model(
     nodes: Iterable[NodeProto],
     initializers: Iterable[TensorProto] = (),
@@ -46,7 +33,10 @@ def model(
 ) -> ModelProto:
     """A model from x (N, 4) to y (P, Q) unless said otherwise."""
     graph = helper.make_graph(
-        list(nodes), "graph", list(inputs or [floats("x", ("N", 4))]), list(outputs or [floats("y", ("P", "Q"))])
+        list(nodes),
+        "graph",
+        list(inputs or [floats("x", ("N", 4))]),
+        list(outputs or [floats("y", ("P", "Q"))]),
     )
     graph.initializer.extend(initializers)
     imports = [helper.make_opsetid("", 17), *(helper.make_opsetid(d, 1) for d in domains)]
@@ -127,6 +117,7 @@ def branch(*nodes: NodeProto, output: str = "inner") -> GraphProto:
 
 def doubling_in_branches(levels: int) -> ModelProto:
     """The same, with the calls inside the branches of an If."""
+
     def body(i: int) -> FunctionProto:
         calls = [branch(call(f"f{i + 1}", "a", "inner")) for _ in range(2)]
         true = helper.make_node("Constant", [], ["c"], value=from_array(np.array(True)))
@@ -148,12 +139,14 @@ def nested(levels: int) -> ModelProto:
 def many_nodes(count: int) -> ModelProto:
     """A chain of nodes."""
     names = ["x", *(f"v{i}" for i in range(count - 1)), "y"]
-    return model(node("Neg", a, b) for a, b in zip(names, names[1:], strict=False))
+    return model(node("Neg", a, b) for a, b in itertools.pairwise(names))
 
 
 def many_inputs(count: int) -> ModelProto:
     """Inputs of which one is used."""
-    return model([node("Neg", "x")], inputs=[floats("x", ("N", 4)), *(floats(f"x{i}", ("N", 1)) for i in range(count))])
+    return model(
+        [node("Neg", "x")], inputs=[floats("x", ("N", 4)), *(floats(f"x{i}", ("N", 1)) for i in range(count))]
+    )
 
 
 def cycle_of_nodes() -> ModelProto:
@@ -174,11 +167,15 @@ def loop(trips: int, depth: int = 1) -> ModelProto:
             [floats(f"i{level}", (), INT64), floats(f"going{level}", (), BOOL), floats("before", ("P", "Q"))],
             [floats(f"on{level}", (), BOOL), floats("after", ("P", "Q"))],
         )
-        body = [node("Loop", "trips on x" if last else "trips on before", "y" if last else "after", body=graph)]
+        body = [
+            node("Loop", "trips on x" if last else "trips on before", "y" if last else "after", body=graph)
+        ]
     return model(body, [number("trips", trips), from_array(np.array(True), "on")])
 
 
-def made(op_type: str, inputs: str, *initializers: TensorProto, dtype: int = FLOAT, **attributes: Any) -> ModelProto:
+def made(
+    op_type: str, inputs: str, *initializers: TensorProto, dtype: int = FLOAT, **attributes: Any
+) -> ModelProto:
     """A node that makes y, of whatever rank, out of x and initializers; y is summed up."""
     steps = [node(op_type, inputs, "made", **attributes), node("ReduceSum", "made", "y", keepdims=0)]
     return model(steps, initializers, outputs=[floats("y", (), dtype)])
@@ -187,8 +184,11 @@ def made(op_type: str, inputs: str, *initializers: TensorProto, dtype: int = FLO
 def growing(levels: int) -> ModelProto:
     """Tile after Tile."""
     names = ["one", *(f"t{i}" for i in range(levels))]
-    steps = [node("Tile", f"{a} by", b) for a, b in zip(names, names[1:], strict=False)]
-    return model([*steps, node("Add", f"x {names[-1]}")], [from_array(np.ones((1, 4), np.float32), "one"), ints("by", 1000, 1)])
+    steps = [node("Tile", f"{a} by", b) for a, b in itertools.pairwise(names)]
+    return model(
+        [*steps, node("Add", f"x {names[-1]}")],
+        [from_array(np.ones((1, 4), np.float32), "one"), ints("by", 1000, 1)],
+    )
 
 
 def declared(*dims: int) -> ModelProto:
@@ -208,9 +208,7 @@ def sparse(dims: Sequence[int], indices: Sequence[int]) -> ModelProto:
     """A sparse initializer."""
     result = model([node("Add", "x w")])
     values = from_array(np.ones(len(indices), np.float32), "w")
-    result.graph.sparse_initializer.append(
-        helper.make_sparse_tensor(values, ints("", *indices), list(dims))
-    )
+    result.graph.sparse_initializer.append(helper.make_sparse_tensor(values, ints("", *indices), list(dims)))
     return result
 
 
@@ -224,7 +222,12 @@ def two_fields() -> ModelProto:
 
 
 def external(
-    dims: Sequence[int] = (4,), *, size: int = 16, location: str = "data.bin", prepare: Callable[[Path], None] | None = None, **entries: Any
+    dims: Sequence[int] = (4,),
+    *,
+    size: int = 16,
+    location: str = "data.bin",
+    prepare: Callable[[Path], None] | None = None,
+    **entries: Any,
 ) -> Write:
     """A model whose initializer lies in another file of ``size`` bytes."""
 
@@ -282,3 +285,68 @@ def produced_by(value: str) -> ModelProto:
     result = model([node("Neg", "x")])
     result.producer_name = value
     return result
+
+
+def produced_twice() -> ModelProto:
+    """Two imports of one domain."""
+    result = model([node("Neg", "x")])
+    result.opset_import.add(domain="ai.onnx", version=13)
+    return result
+
+
+def symbol_named(value: str) -> ModelProto:
+    return model([node("Neg", "x")], inputs=[floats("x", (value, 4))])
+
+
+def counted_while() -> ModelProto:
+    """A loop that a computed condition ends, of at most as many trips as there are numbers."""
+    body = helper.make_graph(
+        [
+            node("Add", "before before", "after"),
+            node("ReduceMax", "after", "largest", keepdims=0),
+            node("Less", "largest limit", "on"),
+        ],
+        "body",
+        [floats("i", (), INT64), floats("going", (), BOOL), floats("before", ("P", "Q"))],
+        [floats("on", (), BOOL), floats("after", ("P", "Q"))],
+    )
+    start = [
+        number("trips", 2**63 - 1),
+        from_array(np.array(True), "go"),
+        from_array(np.array(100, np.float32), "limit"),
+    ]
+    return model([node("Loop", "trips go x", body=body)], start)
+
+
+def computed(*steps: NodeProto, initializers: Sequence[TensorProto]) -> ModelProto:
+    """A shape s that nodes compute, and a tensor of it."""
+    last = [node("ConstantOfShape", "s", "made"), node("ReduceSum", "made", "y", keepdims=0)]
+    return model([*steps, *last], initializers, outputs=[floats("y", ())])
+
+
+def inside_function(*nodes: NodeProto) -> ModelProto:
+    """The same inside a function."""
+    return calling(function("f", *nodes))
+
+
+def linked_inside(folder: Path) -> None:
+    (folder / "link.bin").symlink_to("data.bin")
+
+
+def hard_linked_inside(folder: Path) -> None:
+    os.link(folder / "data.bin", folder / "link.bin")
+
+
+def bytes_of(data: bytes) -> Write:
+    """A file that holds just these bytes."""
+
+    def write(folder: Path) -> None:
+        (folder / "model.onnx").write_bytes(data)
+
+    return write
+
+
+def neg_in_if() -> list[NodeProto]:
+    true = helper.make_node("Constant", [], ["c"], value=from_array(np.array(True)))
+    inner = branch(call("f", "a", "inner"))
+    return [true, node("If", "c", "b", then_branch=inner, else_branch=branch(node("Neg", "a", "inner")))]

@@ -1,0 +1,311 @@
+"""What is looked at before a model goes to the checker, shape inference or a runtime.
+
+A file of 4 kB can ask for more nodes or numbers than any computer holds, and the libraries would set out to
+make them. Each check reads the model once. The limits are far above what models need:
+
+=====================  =============  ====================================================================
+limit                  value          of what
+=====================  =============  ====================================================================
+``MOST_EXPANDED``      50,000         nodes that calls of local functions add, after all are put in place
+``MOST_DEPTH``         100            functions and graphs of nodes inside each other
+``MOST_TRIPS``         1,000,000      times that nodes in loops of a fixed number of trips run
+``MOST_INPUTS``        10,000         inputs and outputs of a graph
+``MOST_CONSTANT``      2**28          numbers in an input or in a value that depends on none: 1 GiB as float32
+``MOST_ELEMENTS``      2**32          numbers in any value, where unknown dimensions are 1
+=====================  =============  ====================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import onnx
+import onnx.inliner
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper
+
+from neuromatic import _walk, recipe
+from neuromatic._constants import fold
+from neuromatic.errors import InvalidModelError
+from neuromatic.external import BITS, byte_count, is_mapped
+
+MOST_EXPANDED = 50_000
+MOST_DEPTH = 100
+MOST_TRIPS = 1_000_000
+MOST_INPUTS = 10_000
+MOST_CONSTANT = 1 << 28
+MOST_ELEMENTS = 1 << 32
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that a name may not have: they would change what a terminal or a log shows."""
+FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+
+FunctionKey = tuple[str, str, str]
+
+
+def check_structure(model: ModelProto) -> None:
+    """Check what can be counted: names, imports, functions, loops, declared shapes and stored tensors.
+
+    Raises:
+        InvalidModelError: says what is wrong, or which limit is exceeded.
+    """
+    _check_imports(model)
+    for text in _texts(model):
+        if CONTROL.search(text):
+            raise InvalidModelError(f"the name {text[:60]!r} has a control character")
+    for body in _walk.bodies(model):
+        if isinstance(body, GraphProto):
+            _check_interface(body)
+    for tensor in _walk.tensors(model):
+        _check_tensor(tensor)
+    for sparse in _walk.sparse_tensors(model):
+        _check_count(sparse.values.name, sparse.dims, MOST_CONSTANT)
+    _Expansion(model).check()
+
+
+def check_sizes(model: ModelProto) -> None:
+    """Check how large the values are that a model computes, as far as their shapes can be inferred.
+
+    Raises:
+        InvalidModelError: one exceeds a limit.
+    """
+    types = recipe.combined(model, weights=False)
+    if model.functions:
+        types = onnx.inliner.inline_local_functions(types)
+    fold(types)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(types, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
+        return  # types that contradict each other are reported where they are needed
+    _check_values(inferred, {i.name for i in inferred.input})
+
+
+def _check_values(graph: GraphProto, fed: set[str]) -> None:
+    """Check the values of a graph; ``fed`` are those that depend on an input, to which its own are added."""
+    shapes = {v.name: v.type for v in [*graph.value_info, *graph.output]}
+    for node in graph.node:
+        inner = list(_walk.graphs_in(node))
+        for body in inner:
+            _check_values(body, fed | {i.name for i in body.input})
+        if inner or any(name in fed for name in node.input):
+            fed.update(node.output)
+        for name in node.output:
+            if name in shapes:
+                _check_count(name, _known(shapes[name]), MOST_ELEMENTS if name in fed else MOST_CONSTANT)
+
+
+def _check_count(name: str, dims: Iterable[int], most: int) -> None:
+    shape = tuple(dims)
+    if prod(shape) > most:
+        raise InvalidModelError(f"{name!r} has {prod(shape):,} elements {shape}, more than {most:,}")
+
+
+def _check_imports(model: ModelProto) -> None:
+    for imports in [model.opset_import, *(f.opset_import for f in model.functions)]:
+        versions: dict[str, int] = {}
+        for item in imports:
+            domain = _domain(item.domain)
+            if versions.setdefault(domain, item.version) != item.version:
+                raise InvalidModelError(
+                    f"it imports versions {versions[domain]} and {item.version} of domain {domain!r}"
+                )
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _texts(model: ModelProto) -> Iterator[str]:
+    """Every text that messages and tables may show."""
+    yield from (model.producer_name, model.producer_version, model.domain)
+    yield from (i.domain for i in model.opset_import)
+    for function in model.functions:
+        yield from (function.domain, *function.input, *function.output, *function.attribute)
+    for body in _walk.bodies(model):
+        yield body.name
+        for node in body.node:
+            yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+            yield from (attribute.name for attribute in node.attribute)
+        for value in _values(body):
+            yield value.name
+            yield from (d.dim_param for d in value.type.tensor_type.shape.dim)
+    for tensor in _walk.tensors(model):
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+
+
+def _values(body: _walk.Body) -> Iterator[onnx.ValueInfoProto]:
+    if isinstance(body, GraphProto):
+        yield from body.input
+        yield from body.output
+    yield from body.value_info
+
+
+def _check_interface(graph: GraphProto) -> None:
+    stored = {t.name for t in graph.initializer}
+    inputs = {i.name for i in graph.input} - stored
+    for kind, names in (("inputs", inputs), ("outputs", {o.name for o in graph.output})):
+        if len(names) > MOST_INPUTS:
+            raise InvalidModelError(
+                f"graph {graph.name!r} has {len(names):,} {kind}, more than {MOST_INPUTS:,}"
+            )
+    for value in [*graph.input, *graph.output]:
+        if any(dim.dim_value < 0 for dim in _dims(value.type)):
+            raise InvalidModelError(
+                f"{value.name!r} has shape {tuple(dim.dim_value for dim in _dims(value.type))}; a dimension "
+                f"that is not known has a name or nothing, no number"
+            )
+    for value in _values(graph):
+        _check_count(value.name, _known(value.type), MOST_CONSTANT if value.name in inputs else MOST_ELEMENTS)
+
+
+def _dims(kind: TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(kind.tensor_type.shape.dim) or list(kind.sparse_tensor_type.shape.dim)
+
+
+def _known(kind: TypeProto) -> list[int]:
+    """The dimensions that are known; where shapes were inferred, negative numbers stand for others."""
+    return [dim.dim_value for dim in _dims(kind) if dim.HasField("dim_value") and dim.dim_value >= 0]
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    """A tensor has its values in one place, as many as its shape says."""
+    text = tensor.data_type == TensorProto.STRING
+    needed = 0 if text else byte_count(tensor)
+    filled = [field for field in FIELDS if getattr(tensor, field)]
+    filled += ["raw_data"] if tensor.HasField("raw_data") else []
+    if is_mapped(tensor):
+        if filled or text:
+            raise InvalidModelError(f"tensor {tensor.name!r} has external data and {(filled or ['text'])[0]}")
+        return
+    if len(filled) > 1:
+        raise InvalidModelError(f"tensor {tensor.name!r} has values in {filled[0]} and {filled[1]}")
+    raw = filled == ["raw_data"]
+    values = tensor.raw_data if raw else getattr(tensor, filled[0]) if filled else ()
+    if len(values) not in ({needed} if raw else _counts(tensor)):
+        expected = f"bytes, expected {needed}" if raw else f"values, expected {prod(tensor.dims)}"
+        raise InvalidModelError(
+            f"tensor {tensor.name!r} of shape {tuple(tensor.dims)} has {len(values)} {expected}"
+        )
+
+
+def _counts(tensor: TensorProto) -> set[int]:
+    """How many entries of a typed field the values of a tensor may be."""
+    count = prod(tensor.dims)
+    kind = TensorProto.DataType.Name(tensor.data_type)
+    if kind.startswith("COMPLEX"):
+        return {2 * count}
+    return {count, -(-count * BITS[kind] // 8)} if kind in BITS else {count}
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What some nodes amount to: nodes once functions are put in place, how deep, and how many that run."""
+
+    nodes: int = 0
+    depth: int = 0
+    runs: int = 0
+
+
+class _Expansion:
+    """Counts what functions and loops amount to, each function once."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self.model = model
+        self.functions = {(_domain(f.domain), f.name, f.overload): f for f in model.functions}
+        self.sizes: dict[FunctionKey, _Size] = {}
+        self.open: set[FunctionKey] = set()
+        self.stored = sum(len(body.node) for body in _walk.bodies(model))
+
+    def check(self) -> None:
+        """Refuse a model that amounts to too much."""
+        graphs = [self.model.graph, *(i.algorithm for i in self.model.training_info)]
+        sizes = [self.body(graph, {}, 0) for graph in graphs]
+        sizes += [self.function(key, 0) for key in self.functions]
+        if max(size.nodes for size in sizes) > self.stored + MOST_EXPANDED:
+            raise InvalidModelError(f"its functions expand to more than {MOST_EXPANDED:,} further nodes")
+        if max(size.runs for size in sizes) > self.stored + MOST_TRIPS:
+            raise InvalidModelError(f"its loops run nodes more than {MOST_TRIPS:,} times")
+
+    def function(self, key: FunctionKey, above: int) -> _Size:
+        if key in self.open:
+            raise InvalidModelError(f"function {key[1]!r} calls itself")
+        if key not in self.sizes:
+            self.open.add(key)
+            self.sizes[key] = self.body(self.functions[key], {}, above)
+            self.open.remove(key)
+        return self.sizes[key]
+
+    def body(self, body: GraphProto | FunctionProto, outer: Mapping[str, int], above: int) -> _Size:
+        """The size of a graph or function, ``above`` others deep."""
+        if above > MOST_DEPTH:
+            raise InvalidModelError(
+                f"its functions and graphs stand in each other more than {MOST_DEPTH} deep"
+            )
+        known = dict(outer)
+        if isinstance(body, GraphProto):
+            known.update(_numbers((tensor.name, tensor) for tensor in body.initializer))
+        nodes, depth, runs = 0, 0, 0
+        for size in (self.node(node, known, above) for node in body.node):
+            nodes, depth, runs = nodes + size.nodes, max(depth, size.depth), runs + size.runs
+        if above + depth > MOST_DEPTH:
+            raise InvalidModelError(
+                f"its functions and graphs stand in each other more than {MOST_DEPTH} deep"
+            )
+        return _Size(nodes, depth + 1, runs)
+
+    def node(self, node: NodeProto, known: dict[str, int], above: int) -> _Size:
+        if node.op_type == "Constant" and node.output:
+            known.update(_constant(node))
+        inner = [self.body(graph, known, above + 1) for graph in _walk.graphs_in(node)]
+        key = (_domain(node.domain), node.op_type, node.overload)
+        inner += [self.function(key, above + 1)] if key in self.functions else []
+        trips = _trips(node, known)
+        return _Size(
+            1 + sum(size.nodes for size in inner),
+            max((size.depth for size in inner), default=0),
+            1 + trips * sum(size.runs for size in inner),
+        )
+
+
+def _numbers(tensors: Iterable[tuple[str, TensorProto]]) -> Iterator[tuple[str, int]]:
+    """Single integers by name."""
+    for name, tensor in tensors:
+        if tensor.data_type == TensorProto.INT64 and prod(tensor.dims) == 1 and not is_mapped(tensor):
+            yield name, int(numpy_helper.to_array(tensor).item())
+
+
+def _constant(node: NodeProto) -> dict[str, int]:
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return dict(_numbers([(node.output[0], attribute.t)]))
+        if attribute.name == "value_int":
+            return {node.output[0]: attribute.i}
+    return {}
+
+
+def _trips(node: NodeProto, known: Mapping[str, int]) -> int:
+    """How often a loop runs if nothing ends it; 1 where a computed condition may, and for other nodes."""
+    if node.op_type != "Loop" or _domain(node.domain) or not node.input or node.input[0] not in known:
+        return 1
+    for body in _walk.graphs_in(node):
+        if not body.output or _may_end(body):
+            return 1
+    return max(known[node.input[0]], 0)
+
+
+def _may_end(body: GraphProto) -> bool:
+    """Whether the condition of a loop's body is computed, and not the one that it was given or a constant."""
+    makers = {name: node for node in body.node for name in node.output}
+    name = body.output[0].name
+    for _ in range(len(body.node)):
+        maker = makers.get(name)
+        if maker is None or maker.op_type == "Constant":
+            return False
+        if maker.op_type not in ("Identity", "Cast") or not maker.input:
+            return True
+        name = maker.input[0]
+    return False
