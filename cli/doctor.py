@@ -10,7 +10,6 @@ from math import prod
 from typing import Any
 
 import click
-from onnx import numpy_helper
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +24,7 @@ from neuromatic.cli.info import usable_recipe
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.engines import ENGINES
 from neuromatic.errors import EngineNotAvailableError, RecipeError, UnknownNameError
+from neuromatic.external import array_of
 from neuromatic.values import shape_text
 
 ALL = "all"
@@ -87,7 +87,7 @@ def describe(model: Model) -> dict[str, Any]:
                 "name": t.name,
                 "shape": tuple(t.dims),
                 "size": prod(t.dims),
-                "bytes": int(numpy_helper.to_array(t).nbytes),
+                "bytes": int(array_of(t).nbytes),
                 "role": roles.get(t.name),
             }
             for t in proto.graph.initializer
@@ -153,6 +153,8 @@ def _operators(engine: dict[str, Any]) -> Table:
     for o in engine["operators"]:
         some = ", ".join(o["nodes"][:3]) + (" ..." if len(o["nodes"]) > 3 else "")
         why = o["problem"] or (some if o["gradient"] == "stops" else "")
+        if not o["runs"] and not o["blocks"]:
+            why = f"not needed to train; {why}"
         cells = (o["operator"], str(o["count"]), "yes" if o["runs"] else "no", o["gradient"], why)
         table.add_row(*map(Text, cells))
     return table
@@ -160,7 +162,7 @@ def _operators(engine: dict[str, Any]) -> Table:
 
 def _verdict(engine: dict[str, Any]) -> list[str]:
     name = engine["engine"]
-    blocked = sum(not o["runs"] for o in engine["operators"])
+    blocked = sum(o["blocks"] for o in engine["operators"])
     reasons = [f"{name}: {reason}" for reason in (engine["missing"], *engine["problems"]) if reason]
     if blocked:
         reasons.append(f"{name}: {blocked} operators do not run")

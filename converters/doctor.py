@@ -49,6 +49,8 @@ class OperatorCheck:
             behind it stops that, ``"not needed"`` where no parameter lies before it.
         nodes: those that do not run, or that stop the gradient.
         problem: why it does not run.
+        blocks: whether training needs it, and it does not run. What only other outputs than those of floats
+            need, such as the labels of a classifier by scikit-learn, blocks nothing.
     """
 
     operator: str
@@ -57,6 +59,7 @@ class OperatorCheck:
     gradient: Gradient
     nodes: tuple[str, ...] = ()
     problem: str | None = None
+    blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class EngineCheck:
     @property
     def ready(self) -> bool:
         """Whether the engine can train the model here and now."""
-        return self.missing is None and not self.problems and all(o.runs for o in self.operators)
+        return self.missing is None and not self.problems and not any(o.blocks for o in self.operators)
 
 
 def examine(model: Model, names: Sequence[str]) -> list[EngineCheck]:
@@ -104,13 +107,17 @@ def _with_some_recipe(model: Model) -> Model:
     """
     if model.recipe is not None:
         return model
-    values = [Value.of(o.name, o.type) for o in model.proto.graph.output]
-    floats = [v.name for v in values if v.dtype in recipes.FLOATS]
+    floats = _float_outputs(model.proto)
     if not floats:
         raise RecipeError(
             "no output is of floats, so that no loss can be taken of it; take one of an inner value"
         )
     return model.loss(dict.fromkeys(floats, "mse")).optimizer("sgd")
+
+
+def _float_outputs(model: ModelProto) -> list[str]:
+    values = [Value.of(o.name, o.type) for o in model.graph.output]
+    return [v.name for v in values if v.dtype in recipes.FLOATS]
 
 
 def _on_engine(name: str, model: ModelProto, trained: Model | None, problem: str | None) -> EngineCheck:
@@ -123,7 +130,7 @@ def _on_engine(name: str, model: ModelProto, trained: Model | None, problem: str
     if registry is None:
         return EngineCheck(name, missing, (), tuple(problems))
     checks = _operators(preparing.for_training(model), registry)
-    if trained is not None and all(c.runs for c in checks):
+    if trained is not None and not any(c.blocks for c in checks):
         problems += _trial(name, trained.proto, missing)
     return EngineCheck(name, missing, checks, tuple(problems), tuple(_advice(name, model, checks)))
 
@@ -143,7 +150,7 @@ def _registry(name: str) -> Registry | None:
 def _operators(model: ModelProto, registry: Registry) -> tuple[OperatorCheck, ...]:
     """The operators of the inference graph in order, then those that only its recipe has."""
     types = recipes.value_types(model)
-    gradients = gradients_of(model)
+    gradients, needed = gradients_of(model), _needed(model)
     groups: dict[str, list[Found]] = {}
     known: dict[bytes, str | None] = {}
     algorithms = [node for info in model.training_info for node in info.algorithm.node]
@@ -152,14 +159,31 @@ def _operators(model: ModelProto, registry: Registry) -> tuple[OperatorCheck, ..
         if key not in known:
             known[key] = _problem(node, model, types, registry)
         groups.setdefault(_operator(node, model), []).append((_name(node), known[key], gradient))
-    return tuple(_check(operator, found) for operator, found in groups.items())
+    return tuple(_check(operator, found, needed) for operator, found in groups.items())
 
 
-def _check(operator: str, found: Sequence[Found]) -> OperatorCheck:
+def _needed(model: ModelProto) -> set[str]:
+    """The nodes before what a recipe computes, or where there is none, before the outputs of floats."""
+    nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
+    return {_name(node) for node in recipes.upstream(nodes, _goals(model))}
+
+
+def _goals(model: ModelProto) -> list[str]:
+    try:
+        found = recipes.read(model)
+    except RecipeError:
+        found = None
+    if found is None:
+        return _float_outputs(model) or [o.name for o in model.graph.output]
+    return [found.loss, *found.updates.values(), *(m.sums for m in found.metrics)]
+
+
+def _check(operator: str, found: Sequence[Found], needed: Collection[str]) -> OperatorCheck:
     gradients: list[Gradient] = sorted((g for _, _, g in found), key=WORST_FIRST.index)
     problem = next((p for _, p, _ in found if p), None)
     nodes = [name for name, p, g in found if p or (problem is None and g == "stops")]
-    return OperatorCheck(operator, len(found), problem is None, gradients[0], tuple(nodes), problem)
+    blocks = any(p and name in needed for name, p, _ in found)
+    return OperatorCheck(operator, len(found), problem is None, gradients[0], tuple(nodes), problem, blocks)
 
 
 def _key(node: NodeProto, types: Mapping[str, Value]) -> bytes:
@@ -210,7 +234,7 @@ def gradients_of(model: ModelProto) -> list[Gradient]:
         g, found = compose.algorithm_builder(model), recipes.read(model)
     except RecipeError:
         return ["not needed"] * len(nodes)
-    goals = [o.name for o in model.graph.output] if found is None else [found.loss]
+    goals = _goals(model) if found is None else [found.loss]
     reaching = compose.differentiable_values(model, nodes, goals, g)
     needed = {_name(node) for node in recipes.upstream(nodes, goals)}
     states = compose.state_names(model, nodes, goals)
@@ -277,7 +301,7 @@ def _one_step(name: str, model: ModelProto, fields: Sequence[Field]) -> None:
 
 def _advice(name: str, model: ModelProto, checks: Sequence[OperatorCheck]) -> list[str]:
     """What to do about operators that do not run or stop the gradient."""
-    blocked = {n for c in checks if not c.runs for n in c.nodes}
+    blocked = {n for c in checks if c.blocks for n in c.nodes}
     stopping = [n for c in checks if c.gradient == "stops" for n in c.nodes if n not in blocked]
     found = [
         f"no gradient passes {', '.join(stopping[:5])}: what lies before is trained by other ways or not"

@@ -16,7 +16,7 @@ from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
 from neuromatic.parts import Parts
-from neuromatic.recipe import Recipe
+from neuromatic.recipe import FLOATS, Recipe
 from neuromatic.terms import Terms
 from neuromatic.validation import validate
 
@@ -61,6 +61,8 @@ class Choosing:
         **arguments: Any,
     ) -> Model:
         """A model with this loss; for several outputs a mapping or list, whose losses are added.
+
+        Outputs are those of floats; integers and strings, such as a classifier's labels, have no gradient.
 
         A mapping may name any value that the graph computes, not outputs alone, or the layer or node that
         computes it. Weights that another exporter wrote as ``Constant`` nodes become initializers, see
@@ -111,9 +113,9 @@ class Choosing:
         return self._with(replace(self._known_parts(), measures=compose.Metrics(by_output)))
 
     def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
-        names = self.output_names
         if isinstance(given, Mapping):
             return {self._value_named(name): item for name, item in given.items()}
+        names = self._float_outputs()
         if isinstance(given, (list, tuple)):
             if len(given) != len(names):
                 raise ValueError(f"{len(given)} {what} for {len(names)} outputs {list(names)}")
@@ -121,6 +123,11 @@ class Choosing:
         if len(names) > 1 and what == "metrics":
             raise ValueError(f"the model has outputs {list(names)}: give metrics as a mapping by output")
         return dict.fromkeys(names, given)
+
+    def _float_outputs(self) -> tuple[str, ...]:
+        """The outputs that can have a loss: labels and the like are integers or strings; all if none is."""
+        floats = [o.name for o in self._proto.graph.output if o.type.tensor_type.elem_type in FLOATS]
+        return tuple(floats) or self.output_names
 
     def _value_named(self, name: str) -> str:
         """An output, or another value that the graph computes, by its name or by its node's or layer's."""

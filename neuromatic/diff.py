@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
+from neuromatic.external import array_of
 from neuromatic.recipe import METADATA_KEY
 from neuromatic.values import Value, dtype_name, shape_text
 
@@ -126,7 +127,7 @@ def _short(value: Any) -> str:
     if isinstance(value, bytes):
         return repr(value.decode(errors="replace"))
     if isinstance(value, TensorProto):
-        array = numpy_helper.to_array(value)
+        array = array_of(value)
         some = np.array2string(array.ravel()[:8], separator=",", max_line_width=1000)
         rest = f" ... sum {np.sum(array, dtype=np.float64)!r}" if array.size > 8 else ""
         return f"{array.dtype}{shape_text(array.shape)} {some}{rest}"
@@ -190,7 +191,7 @@ def _weight(
     ]
     if first is None or second is None or texts[0] != texts[1]:
         return Weight(name, texts[0], texts[1], None, False)
-    a, b = numpy_helper.to_array(first), numpy_helper.to_array(second)
+    a, b = array_of(first), array_of(second)
     if a.dtype.kind in "OSU":
         return Weight(name, texts[0], texts[1], None, bool(np.array_equal(a, b)))
     return Weight(name, texts[0], texts[1], *_apart(a, b, atol, rtol))

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neuromatic.dataflow import dependents, fed, store
+from neuromatic.external import array_of
 from neuromatic.recipe import FLOATS
 
 WEIGHTS: Mapping[str, tuple[int, ...]] = {
@@ -95,7 +96,7 @@ def _may_be_weight(tensor: TensorProto) -> bool:
 
 
 def _is_mask(tensor: TensorProto) -> bool:
-    largest = np.abs(numpy_helper.to_array(tensor).astype(np.float64)).max()
+    largest = np.abs(array_of(tensor).astype(np.float64)).max()
     return not bool(largest < LARGEST)
 
 

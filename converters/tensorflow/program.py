@@ -92,7 +92,7 @@ class TensorFlowProgram:
             return _outcome(*self._call(self._train_steps, dataset, rows, rates, jit=True))
         # XLA would compile anew for every other number of steps.
         started = time.perf_counter()
-        outcome = _outcome(*self._call(self._train_steps, dataset, rows, rates))
+        outcome = _outcome(*self._call(self._train_plainly, dataset, rows, rates))
         if not self._jit:
             seconds = (time.perf_counter() - started) / len(rows)
             self.steps_per_call = int(np.clip(SECONDS_PER_CALL / seconds, 1, MOST_STEPS))
@@ -175,10 +175,14 @@ class TensorFlowProgram:
         return new, *self._reported(values)
 
     def _train_steps(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+        return self._loop(self._step, data, places, rates)
+
+    def _train_plainly(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+        return self._loop(_apart(self._step), data, places, rates)
+
+    def _loop(self, step: Callable[..., Any], data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
         def body(i: Any, state: Tensors, losses: Any, sums: Tensors) -> tuple[Any, Tensors, Any, Tensors]:
-            new, loss, metrics = self._step(
-                state, _batch(data, places[i]), rates[i], done + tf.cast(i, tf.int64)
-            )
+            new, loss, metrics = step(state, _batch(data, places[i]), rates[i], done + tf.cast(i, tf.int64))
             return i + 1, new, losses.write(i, loss), _write(sums, i, metrics)
 
         state = self._weights.read()
@@ -193,10 +197,12 @@ class TensorFlowProgram:
         return losses.stack(), {name: array.stack() for name, array in sums.items()}
 
     def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:
+        @_apart
+        def reported(batch: Tensors) -> tuple[Any, Tensors]:
+            return self._reported(self._weights.infer(self._evaluation_plan, batch))
+
         def body(i: Any, losses: Any, sums: Tensors) -> tuple[Any, Any, Tensors]:
-            loss, metrics = self._reported(
-                self._weights.infer(self._evaluation_plan, _batch(data, places[i]))
-            )
+            loss, metrics = reported(_batch(data, places[i]))
             return i + 1, losses.write(i, loss), _write(sums, i, metrics)
 
         steps = tf.shape(places)[0]
@@ -225,6 +231,18 @@ def _batch(data: Tensors, places: Any) -> Tensors:
 
 def _write(arrays: Tensors, index: Any, values: Tensors) -> Tensors:
     return {name: array.write(index, values[name]) for name, array in arrays.items()}
+
+
+def _apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that stays one inside a loop of TensorFlow.
+
+    Written into the loop's body, some graphs are broken by TensorFlow's own rewriting: where the gradients of
+    an ``Add`` of a value to itself are added, the loop then ends before its first step.
+    """
+    apart: Callable[..., Any] = tf.function(
+        function, autograph=False, experimental_attributes={"_noinline": True}
+    )
+    return apart
 
 
 def _outcome(losses: tf.Tensor, sums: Tensors) -> Outcome:

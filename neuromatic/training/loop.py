@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromatic.engines import Outcome, Program
-from neuromatic.errors import DivergedError
+from neuromatic.errors import DivergedError, TrainingError
 from neuromatic.metrics import result_of
 from neuromatic.recipe import MetricSums
 from neuromatic.schedules import LearningRate
@@ -150,6 +150,8 @@ class _Loop:
         for block in blocks(rows, self.batch_size, self.program.steps_per_call):
             rates = np.array([run.rate(self.step + i) for i in range(len(block))], np.float32)
             outcome = self.program.train(self.dataset, block, rates)
+            if len(outcome.loss) != len(block):
+                raise TrainingError(f"the engine did {len(outcome.loss)} of {len(block)} steps")
             _check_finite(outcome.loss, self.step, self.history.step_losses)
             self.history.step_losses.extend(outcome.loss.tolist())
             tally.add(outcome, block.shape[1])

@@ -166,3 +166,30 @@ def test_weights_in_constants_count() -> None:
     found = check(parsed(HIDDEN))
     assert found.ready
     assert gradients(found)["MatMul-13"] == "yes"
+
+
+LABELS = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 1]>
+    net (float[N, 3] x) => (int64[N] label, float[N, 2] probabilities) {
+        scores = MatMul (x, w)
+        probabilities = Softmax (scores)
+        best = ArgMax <axis = 1, keepdims = 0> (probabilities)
+        label = ai.onnx.ml.ArrayFeatureExtractor (classes, best)
+    }"""
+
+
+def test_what_only_labels_need_blocks_nothing() -> None:
+    model = parsed(LABELS, w=np.ones((3, 2), np.float32), classes=np.array([5, 7]))
+    found = check(nm.Model.from_proto(model), "tensorflow")
+    assert found.ready
+    (refused,) = [o for o in found.operators if not o.runs]
+    assert (refused.operator, refused.blocks) == ("ai.onnx.ml.ArrayFeatureExtractor-1", False)
+
+
+def test_a_loss_is_of_the_outputs_that_are_floats() -> None:
+    model = nm.Model.from_proto(parsed(LABELS, w=np.ones((3, 2), np.float32), classes=np.array([5, 7])))
+    net = model.loss("sparse_categorical_crossentropy").optimizer("sgd").metrics("accuracy")
+    assert net.recipe is not None
+    assert [t.output for t in net.recipe.targets] == ["probabilities"]
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+    history = net.train(x, (x[:, 0] > 0).astype(np.int64), epochs=3, verbose=0)
+    assert history.step_losses[-1] < history.step_losses[0]
