@@ -27,7 +27,7 @@ from neuromatic.converters.lowering import plan
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.data import input_fields, target_fields
 from neuromatic.errors import NeuromaticError
-from neuromatic.layers.base import SymbolicTensor
+from neuromatic.layers.base import SymbolicTensor, tensor_order
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,16 @@ def _measured(head: nm.Model, cls: type[Any]) -> nm.Model:
 
 def _recipe_entry(cls: type[Any], make: Callable[[nm.Model, type[Any]], nm.Model], prefix: str) -> Entry:
     """An entry by the nodes of its recipe whose names begin so, on the first of :func:`_heads` it takes."""
+    refused: list[NeuromaticError] = []
     for head in _heads():
         try:
             model = make(head, cls)
         except NeuromaticError as error:
-            refused = error
+            refused.append(error)
             continue
         nodes = [n for n in model.proto.training_info[0].algorithm.node if n.name.startswith(prefix)]
         return _entry(cls, _operators(model.proto, nodes), model)
-    raise refused
+    raise refused[-1]
 
 
 def _heads() -> list[nm.Model]:
@@ -162,7 +163,7 @@ def _made(cls: type[Any]) -> Any:
 
 
 def _inputs(results: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
-    order = nm.layers.base.tensor_order(results)
+    order = tensor_order(results)
     return [tensor for tensor in order if tensor.layer is None]
 
 

@@ -85,7 +85,11 @@ def exported(net: nn.Module, family: Family, **options: Any) -> ModelProto:
     Args:
         options: of ``torch.onnx.export``; ``dynamo`` is always given.
     """
-    example = torch.from_numpy(family.data()[0][:2])
+    return export(net, torch.from_numpy(family.data()[0][:2]), **options)
+
+
+def export(net: nn.Module, example: torch.Tensor, **options: Any) -> ModelProto:
+    """The same for an example of what the net takes."""
     batch: dict[str, Any] = {"dynamic_axes": {"x": {0: "batch"}, "y": {0: "batch"}}}
     if options["dynamo"]:
         batch = {"dynamic_shapes": ({0: torch.export.Dim("batch", min=2)},), "verbose": False}
