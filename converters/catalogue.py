@@ -230,8 +230,9 @@ def _size(dim: Any) -> int:
 
 
 def _reason(error: NeuromaticError) -> str:
-    text = str(error).splitlines()[0]
-    return "no: " + re.sub(r"^\w+: (node '[^']*' )?", "", text)
+    """The first thing that an engine lacks, without the place in the sample."""
+    first = str(error).splitlines()[0].split("; ")[0]
+    return "no: " + re.sub(r" \(node [^)]*\)$|node '[^']*' ", "", re.sub(r"^cntk |^tensorflow ", "", first))
 
 
 def page() -> str:
