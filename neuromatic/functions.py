@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from onnx import FunctionProto, helper
+import onnx.inliner
+from onnx import FunctionProto, ModelProto, helper
 
 from neuromatic.errors import ModelError
 from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX, GraphBuilder
@@ -91,3 +92,16 @@ def _function(
         NEUROMATIC_DOMAIN, name, list(formals), [o.name for o in outputs], b.graph.node, opsets
     )
     return function, (outputs[0].dtype, outputs[0].shape)
+
+
+def inlined(model: ModelProto) -> ModelProto:
+    """The model with the inference meaning of Neuromatic's functions in place of their calls."""
+    names = [(f.domain, f.name) for f in model.functions if f.domain == NEUROMATIC_DOMAIN]
+    if not names:
+        return model
+    result: ModelProto = onnx.inliner.inline_selected_functions(model, names)
+    for found in [f for f in result.functions if f.domain == NEUROMATIC_DOMAIN]:
+        result.functions.remove(found)
+    for found in [o for o in result.opset_import if o.domain == NEUROMATIC_DOMAIN]:
+        result.opset_import.remove(found)
+    return result

@@ -21,6 +21,7 @@ from neuromatic.data import (
     with_class_weights,
 )
 from neuromatic.functional import assemble
+from neuromatic.functions import inlined
 from neuromatic.graph import DEFAULT_OPSET
 from neuromatic.inference import Session, batches
 from neuromatic.layers.base import SymbolicTensor
@@ -320,7 +321,7 @@ class Model(Surgery):
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the inference graph alone, without recipe and optimizer state; for release."""
-        weights.save_proto(recipe.release(self._proto), path)
+        weights.save_proto(inlined(recipe.strip(self._proto)), path)
 
 
 def _listed(tensors: SymbolicTensor | Sequence[SymbolicTensor]) -> list[SymbolicTensor]:

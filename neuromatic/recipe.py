@@ -16,7 +16,6 @@ from math import prod
 from typing import Any
 
 import onnx
-import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neuromatic.errors import InvalidModelError, RecipeError
@@ -389,18 +388,6 @@ def _called_functions(model: ModelProto) -> set[str]:
             pending += [name + TRAINING_SUFFIX]
             pending += [n.op_type for n in bodies[name] if n.domain == NEUROMATIC_DOMAIN]
     return found
-
-
-def release(model: ModelProto) -> ModelProto:
-    """A copy for other runtimes: without the recipe, and with standard operators in place of functions."""
-    stripped = strip(model)
-    names = [(f.domain, f.name) for f in stripped.functions if f.domain == NEUROMATIC_DOMAIN]
-    if not names:
-        return stripped
-    inlined: ModelProto = onnx.inliner.inline_selected_functions(stripped, names)
-    _remove(inlined.functions, [f for f in inlined.functions if f.domain == NEUROMATIC_DOMAIN])
-    _remove(inlined.opset_import, [o for o in inlined.opset_import if o.domain == NEUROMATIC_DOMAIN])
-    return inlined
 
 
 def _remove(container: Any, items: Sequence[Any]) -> None:
