@@ -80,11 +80,6 @@ def move_axis_last(x: Tensor, axis: int) -> tuple[Tensor, list[int]]:
     return (x if axis == n - 1 else tf.transpose(x, order)), back
 
 
-def transposed(x: Tensor, order: list[int]) -> Tensor:
-    """``tf.transpose``, left out where it would change nothing."""
-    return x if order == list(range(len(order))) else tf.transpose(x, order)
-
-
 def element_type(scope: Scope, number: int) -> tf.DType:
     """The TensorFlow type of an ONNX element type, as attributes give it."""
     if number == onnx.TensorProto.STRING:

@@ -18,10 +18,6 @@ def _number(value: object) -> bool:
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
-def _integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _finite(value: Any) -> bool:
     return _number(value) and abs(value) <= float(np.finfo(np.float32).max)
 
