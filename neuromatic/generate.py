@@ -82,9 +82,9 @@ else:
 
 def families() -> dict[str, list[str]]:
     """What each module of layers exports, by name."""
-    modules = sorted(path.stem for path in LAYERS.parent.glob("*.py"))
-    public = [name for name in modules if not name.startswith("_") and name != "base"]
-    return {name: sorted(_family(name).__all__) for name in public}
+    paths = [path.relative_to(LAYERS.parent).with_suffix("") for path in LAYERS.parent.rglob("*.py")]
+    modules = sorted(".".join(path.parts) for path in paths if not path.name.startswith("_"))
+    return {name: sorted(_family(name).__all__) for name in modules if name != "base"}
 
 
 def _family(name: str) -> Any:

@@ -25,7 +25,7 @@ from neuromatic.terms import Terms
 from neuromatic.values import Value
 
 if TYPE_CHECKING:
-    from neuromatic.layers.activation import ActivationLike
+    from neuromatic.layers.activations.activation import ActivationLike
 
 
 class Changed(NamedTuple):

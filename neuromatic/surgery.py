@@ -15,7 +15,7 @@ from neuromatic.parts import Parts
 from neuromatic.validation import validate
 
 if TYPE_CHECKING:
-    from neuromatic.layers.activation import ActivationLike
+    from neuromatic.layers.activations.activation import ActivationLike
     from neuromatic.model import Model
 
 BatchNorm = Literal["train", "frozen"]

@@ -17,7 +17,7 @@ from neuromatic.converters.tensorflow import execution
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.graph import GraphBuilder
-from neuromatic.layers._augmentation import Augmentation
+from neuromatic.layers.augmentation._base import Augmentation
 from neuromatic.values import Value
 from tests.catalogue.layers import Array, channels_first, channels_last, model_of, numbers
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import neuromatic as nm
 from neuromatic import layers
 from neuromatic.graph import GraphBuilder
-from neuromatic.layers._augmentation import Draws
+from neuromatic.layers.augmentation._base import Draws
 from neuromatic.values import Value
 from tests.catalogue.augmentation import (
     FEW,

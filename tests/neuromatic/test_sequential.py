@@ -174,8 +174,8 @@ def test_what_is_generated_is_up_to_date(path: Path, source: Callable[[], str]) 
 
 def test_a_family_is_imported_when_it_is_first_asked_for() -> None:
     code = (
-        "import sys, neuromatic as nm; before = 'neuromatic.layers.recurrent' in sys.modules\n"
-        "nm.Sequential((3, 2)).lstm(4); print(before, 'neuromatic.layers.recurrent' in sys.modules)"
+        "import sys, neuromatic as nm; before = 'neuromatic.layers.rnn.rnn' in sys.modules\n"
+        "nm.Sequential((3, 2)).lstm(4); print(before, 'neuromatic.layers.rnn.rnn' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]

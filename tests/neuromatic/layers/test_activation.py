@@ -12,7 +12,7 @@ from neuromatic import layers
 from neuromatic.activations import ACTIVATIONS, gelu_tanh
 from neuromatic.errors import ShapeError, UnknownNameError
 from neuromatic.functional import Input
-from neuromatic.layers.activation import ActivationLike
+from neuromatic.layers.activations.activation import ActivationLike
 from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import assert_equals_keras, check, run
 

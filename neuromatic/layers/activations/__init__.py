@@ -1,0 +1,1 @@
+"""Activations as layers: the general one, plain functions, and those with arguments."""

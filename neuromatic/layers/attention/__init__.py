@@ -1,0 +1,1 @@
+"""Attention, positional encodings, and the masks and projections they share."""

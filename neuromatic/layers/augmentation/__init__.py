@@ -1,0 +1,1 @@
+"""Image augmentation, which training does and inference leaves out."""

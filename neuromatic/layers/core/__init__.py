@@ -1,0 +1,1 @@
+"""Dense and Embedding layers, masking, and layers for any ONNX operator."""

@@ -1,0 +1,1 @@
+"""Pooling by windows, to a given size, and over everything."""

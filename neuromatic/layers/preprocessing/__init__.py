@@ -1,0 +1,1 @@
+"""Preprocessing of numbers, categories, text lookups, images and sound."""

@@ -1,0 +1,1 @@
+"""Layers that change shapes: reshaping, padding and upsampling."""
