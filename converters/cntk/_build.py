@@ -13,7 +13,14 @@ from neuromatic import files
 from neuromatic.converters.cntk import _mpi
 from neuromatic.converters.cntk._interpreters import Interpreter, find_python
 from neuromatic.converters.cntk._location import MARKER
-from neuromatic.converters.cntk._process import InstallationError, Runner, child_environ, pip_environ
+from neuromatic.converters.cntk._process import (
+    ISOLATED,
+    InstallationError,
+    Runner,
+    child_environ,
+    pip_command,
+    pip_environ,
+)
 
 PIP = "pip==21.3.1"
 """The last for Python 3.6; the one that comes with it is too old to see scipy's wheels."""
@@ -139,8 +146,7 @@ def selftest(python: Path, library_paths: Iterable[Path], runner: Runner) -> dic
     Raises:
         InstallationError: CNTK does not load, or does not train as it should.
     """
-    # -I: neither the folder of the script nor the user's own packages are on the import path.
-    command: list[str | Path] = [python, "-I", "-B", "-W", "ignore", SELFTEST]
+    command: list[str | Path] = [python, *ISOLATED, "-W", "ignore", SELFTEST]
     output = runner.run("the test of CNTK", command, child_environ(library_paths, threads=1))
     for line in output.splitlines():
         if line.startswith("{"):  # CNTK's own messages stand around it
@@ -154,10 +160,15 @@ def libraries_of(folder: Path) -> Path:
     return folder / "lib/python3.6/site-packages/cntk/libs"
 
 
+def venv_command(interpreter: Interpreter, folder: Path) -> list[str | Path]:
+    """How a virtual environment is made."""
+    return [interpreter.path, *ISOLATED, "-m", "venv", folder]
+
+
 def _install_packages(folder: Path, interpreter: Interpreter, runner: Runner) -> None:
     environ = child_environ(interpreter.library_paths, threads=1)
-    runner.run("making the virtual environment", [interpreter.path, "-m", "venv", folder], environ)
-    pip: list[str | Path] = [folder / "bin/python", "-m", "pip", "install", "--disable-pip-version-check"]
+    runner.run("making the virtual environment", venv_command(interpreter, folder), environ)
+    pip = [*pip_command(folder), "install", "--disable-pip-version-check"]
     environ = pip_environ(interpreter.library_paths)
     runner.run(f"installing {PIP}", [*pip, "--upgrade", PIP], environ)
     runner.run("installing CNTK", [*pip, "--no-deps", "--only-binary=:all:", *PACKAGES], environ)

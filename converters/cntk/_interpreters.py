@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuromatic.converters.cntk._process import InstallationError, NoPythonError, child_environ
+from neuromatic.converters.cntk._process import (
+    ISOLATED_ANY,
+    ON_ITS_OWN,
+    InstallationError,
+    NoPythonError,
+    child_environ,
+    on_path,
+)
 
 ABI = "cpython-36m-x86_64-linux-gnu"
 """What CNTK's wheel was built for, as Python itself names it."""
@@ -25,7 +32,8 @@ CONDA_FOLDERS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "microma
 
 # Runs under any Python, 2.7 included. An environment's own interpreter answers with the one it was made
 # from: environments made from environments do not find their standard library.
-_PROBE = """
+_PROBE = f"""
+{ON_ITS_OWN}
 import json, os, sys, sysconfig
 base = getattr(sys, "real_prefix", getattr(sys, "base_prefix", sys.prefix))
 path = sys.executable
@@ -115,9 +123,9 @@ def probe(path: Path) -> Interpreter | None:
     for library_paths in attempts:
         try:
             done = subprocess.run(
-                [path, "-c", _PROBE],
+                [path, *ISOLATED_ANY, "-c", _PROBE],
                 env=child_environ(library_paths, threads=1),
-                cwd="/",  # which is on its import path
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=30,
@@ -156,7 +164,7 @@ def _in_conda() -> Iterator[Path]:
     roots = [home / name for name in CONDA_FOLDERS] + [Path("/opt") / name for name in CONDA_FOLDERS]
     if root := os.environ.get("MAMBA_ROOT_PREFIX"):
         roots.insert(0, Path(root))
-    for tool in (os.environ.get("CONDA_EXE"), shutil.which("conda"), shutil.which("mamba")):
+    for tool in (os.environ.get("CONDA_EXE"), on_path("conda"), on_path("mamba")):
         if tool:  # it lies in bin/ or condabin/ of the base
             roots.insert(0, Path(os.path.realpath(tool)).parent.parent)
     if active := os.environ.get("CONDA_PREFIX"):

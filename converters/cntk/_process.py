@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,23 @@ class NoPythonError(InstallationError):
     """This machine has no Python that CNTK runs on: a Python 3.6 for x86-64 Linux."""
 
     exit_code = 3
+
+
+ISOLATED = ("-I", "-B")
+"""Options of a child's Python: what it imports is its own, and comes neither from the current folder nor from
+where variables or the user's folder of packages point; it writes no bytecode."""
+
+ISOLATED_ANY = ("-E", "-s")
+"""The same for a Python that may be too old for ``-I``; its code begins with :data:`ON_ITS_OWN`."""
+
+ON_ITS_OWN = "import sys; sys.path[:] = [p for p in sys.path if p]"
+"""Takes the current folder off the import path, where ``-c`` puts it."""
+
+
+def on_path(name: str) -> str | None:
+    """Where a program is on PATH, in its absolute folders only: not in the current one."""
+    folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]
+    return shutil.which(name, path=os.pathsep.join(folders)) if folders else None
 
 
 def child_environ(library_paths: Iterable[Path], threads: int) -> dict[str, str]:
@@ -51,6 +69,11 @@ def pip_environ(library_paths: Iterable[Path]) -> dict[str, str]:
     """The environment of a pip under Python 3.6: the user's mirrors and proxies, but no other targets."""
     environ = child_environ(library_paths, threads=1) | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
     return {k: v for k, v in environ.items() if k not in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")}
+
+
+def pip_command(folder: Path) -> list[str | Path]:
+    """The pip of a virtual environment, as the beginning of a command."""
+    return [folder / "bin/python", *ISOLATED, "-m", "pip"]
 
 
 @dataclass(frozen=True)

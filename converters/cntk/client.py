@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuromatic.converters.cntk._process import ISOLATED
 from neuromatic.converters.cntk.environment import Environment
 from neuromatic.converters.cntk.graph import Graph
 from neuromatic.converters.cntk.handover import private_folder, write_files
@@ -26,12 +27,15 @@ from neuromatic.converters.cntk.worker import protocol
 from neuromatic.errors import WorkerError
 
 Array = NDArray[Any]
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).with_name("worker")
 START = """
-import runpy, sys
-sys.path.append(sys.argv[1])  # at the end, since this folder has modules named as some of Python's own
+import importlib.util, runpy, sys
+spec = importlib.util.spec_from_file_location("worker", sys.argv[1] + "/__init__.py")
+sys.modules["worker"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
 runpy.run_module("worker", run_name="__main__")
 """
+"""Runs the worker from its own files, so that no folder has to be on its import path for them."""
 LOG_LINES = 40
 SECONDS_TO_LEAVE = 5.0
 SECONDS_TO_DIE = 1.0
@@ -64,11 +68,12 @@ class Worker:
         self._closed = False
         try:
             self._process = subprocess.Popen(
-                [str(environment.python), "-W", "ignore", "-c", START, str(FOLDER)],
+                [str(environment.python), *ISOLATED, "-W", "ignore", "-c", START, str(FOLDER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment.environ(threads),
+                cwd=environment.location,
                 bufsize=0,
             )
         except OSError as error:

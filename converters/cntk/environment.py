@@ -23,7 +23,13 @@ from typing import Any
 
 from neuromatic.converters.cntk import _build, _location, _mpi
 from neuromatic.converters.cntk._interpreters import ABI
-from neuromatic.converters.cntk._process import InstallationError, NoPythonError, Runner, child_environ
+from neuromatic.converters.cntk._process import (
+    ISOLATED,
+    InstallationError,
+    NoPythonError,
+    Runner,
+    child_environ,
+)
 from neuromatic.errors import EngineNotAvailableError
 
 __all__ = ["INSTALL", "Environment", "InstallationError", "NoPythonError", "find", "install", "require"]
@@ -168,8 +174,9 @@ def _check(environment: Environment) -> None:
     python = environment.python
     try:
         done = subprocess.run(
-            [python, "-I", "-c", _CHECK],
+            [python, *ISOLATED, "-c", _CHECK],
             env=environment.environ(threads=1),
+            cwd=environment.location,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=60,

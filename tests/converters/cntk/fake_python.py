@@ -25,14 +25,14 @@ SELFTEST = {
 _SCRIPT = """#!/bin/sh
 echo "$*" | head -1 >> '{folder}/calls'
 [ -e '{folder}/trouble' ] && . '{folder}/trouble'
-case "$1 $2" in
-    "-c "*) echo '{probe}' ;;
-    "-I -c") echo '{check}' ;;
-    "-I -B") echo 'Selected CPU as the process wide default device.'; echo '{selftest}' ;;
-    "-m venv")
-        mkdir -p "$3/bin" "$3/lib/python3.6/site-packages/cntk/libs"
-        cp '{script}' "$3/bin/python" ;;
-    "-m pip") echo 'Successfully installed' ;;
+case "$1 $2 $3 $4" in
+    "-E -s -c "*) echo '{probe}' ;;
+    "-I -B -c "*) echo '{check}' ;;
+    "-I -B -W "*) echo 'Selected CPU as the process wide default device.'; echo '{selftest}' ;;
+    "-I -B -m venv")
+        mkdir -p "$5/bin" "$5/lib/python3.6/site-packages/cntk/libs"
+        cp '{script}' "$5/bin/python" ;;
+    "-I -B -m pip") echo 'Successfully installed' ;;
 esac
 """
 
@@ -55,7 +55,7 @@ class FakePython:
         """The arguments of each call until now, without those that only ask what it is."""
         file = self.path.parent / "calls"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [line for line in lines if line.startswith(("-m", "-I -B"))]
+        return [line for line in lines if line.startswith(("-I -B -m", "-I -B -W"))]
 
     def forget(self) -> None:
         """Start the list of calls anew, and end what was going wrong."""
@@ -105,10 +105,11 @@ def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakePython:
     return python
 
 
+_PIP = "-I -B -m pip install --disable-pip-version-check"
 INSTALLS = [
-    "-m venv {folder}",
-    f"-m pip install --disable-pip-version-check --upgrade {_build.PIP}",
-    f"-m pip install --disable-pip-version-check --no-deps --only-binary=:all: {' '.join(_build.PACKAGES)}",
+    "-I -B -m venv {folder}",
+    f"{_PIP} --upgrade {_build.PIP}",
+    f"{_PIP} --no-deps --only-binary=:all: {' '.join(_build.PACKAGES)}",
     f"-I -B -W ignore {_build.SELFTEST}",
 ]
 """What a whole installation asks of it."""

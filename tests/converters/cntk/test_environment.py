@@ -295,9 +295,10 @@ def test_a_variable_that_names_something_else(
 def test_what_was_lost_since(python: FakePython, default: Path, tmp_path: Path) -> None:
     install()
     interpreter = default / "env1/bin/python"
-    python.trouble('[ "$1 $2" = "-I -c" ] && { echo \'["cpython-311-x86_64-linux-gnu", true]\'; exit; }')
+    answers = '[ "$1 $2 $3" = "-I -B -c" ] && {{ echo \'["cpython-{}-x86_64-linux-gnu", {}]\'; exit; }}'
+    python.trouble(answers.format("311", "true"))
     assert why_not() == f"{interpreter} is no Python 3.6 for x86-64 Linux but cpython-311-x86_64-linux-gnu"
-    python.trouble('[ "$1 $2" = "-I -c" ] && { echo \'["cpython-36m-x86_64-linux-gnu", false]\'; exit; }')
+    python.trouble(answers.format("36m", "false"))
     assert why_not() == f"{interpreter} has no module cntk"
     python.trouble("exit 3")
     assert why_not() == f"{interpreter} does not run any more"
