@@ -14,7 +14,7 @@ from typing import Any
 import neuromatic
 from neuromatic import Model, Sequential
 from neuromatic.cli._errors import FAILED, USAGE, Failure, one_line
-from neuromatic.data import match_arrays, match_inputs, read_npz
+from neuromatic.data import NpzFile, match_arrays, match_inputs
 from neuromatic.errors import NeuromaticError, RecipeError, UnknownNameError
 
 
@@ -105,7 +105,7 @@ def training_data(file: str, model: Model) -> tuple[dict[str, Any], dict[str, An
     """
     if model.recipe is None:
         raise RecipeError("the model has no loss to evaluate; neuromatic train --loss gives it one")
-    return match_arrays(read_npz(file), model.proto, model.recipe, file)
+    return match_arrays(NpzFile(file), model.proto, model.recipe, file)
 
 
 def input_data(file: str, model: Model) -> dict[str, Any]:
@@ -114,4 +114,4 @@ def input_data(file: str, model: Model) -> dict[str, Any]:
     Raises:
         DataError: the file cannot be read, or its arrays do not fit the model.
     """
-    return match_inputs(read_npz(file), model.proto, file)
+    return match_inputs(NpzFile(file), model.proto, file)

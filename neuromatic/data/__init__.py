@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields, weight_fields
 from neuromatic.data.match import match_arrays, match_inputs
-from neuromatic.data.npz import read_npz, write_npz
+from neuromatic.data.npz import NpzFile, read_npz, write_npz
 from neuromatic.data.training import ClassWeight, split, training_arrays, with_class_weights
 
 __all__ = [
     "ClassWeight",
     "Field",
+    "NpzFile",
     "fit_to_fields",
     "input_fields",
     "match_arrays",

@@ -98,7 +98,7 @@ def _by_name(data: Any, fields: Sequence[Field], what: str) -> dict[str, Any]:
             if field.name not in data and field.output in data:
                 data[field.name] = data[field.output]
         if missing := [name for name in names if name not in data]:
-            raise DataError(f"{what} lacks {missing}; it has {sorted(data)}")
+            raise DataError(f"{what} lacks {missing}; it has {sorted(map(str, data))}")
         return {name: data[name] for name in names}
     if len(names) == 1:
         return {names[0]: data}

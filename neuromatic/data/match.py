@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from neuromatic.errors import DataError
 from neuromatic.recipe import Recipe
 
 Array = NDArray[Any]
+SHOWN = 20
+"""How many names of arrays a message lists."""
 
 
 def match_inputs(arrays: Mapping[str, Array], model: ModelProto, where: str) -> dict[str, Array]:
@@ -58,8 +60,15 @@ def _match(arrays: Mapping[str, Array], fields: Sequence[Field], alias: str, whe
         given = {names[0]: arrays[alias]}
     if missing := [name for name in names if name not in given]:
         expected = f"{missing[0]!r} or {alias!r}" if len(names) == 1 else str(missing)
-        raise DataError(f"{where} has no array {expected} for the model; it has {sorted(arrays)}")
+        raise DataError(f"{where} has no array {expected} for the model; it has {_some(arrays)}")
     try:
         return fit_to_fields(given, fields, alias)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
+
+
+def _some(names: Iterable[str]) -> str:
+    """Names as a message lists them; of many, the first."""
+    listed = sorted(names)
+    more = f" and {len(listed) - SHOWN:,} more" if len(listed) > SHOWN else ""
+    return f"{[name[:80] for name in listed[:SHOWN]]}{more}"

@@ -6,7 +6,8 @@ import os
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from tokenize import TokenError
@@ -23,26 +24,51 @@ DEFLATE_RATIO = 1032
 """How much deflate, the method of zip files, can pack at the very most."""
 
 
-def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of a ``.npz`` file by name.
+class NpzFile(Mapping[str, NDArray[Any]]):
+    """The arrays of a ``.npz`` file by name, each read when it is asked for.
 
-    Each member's header is compared with the size it really has before it is read, so a small file cannot
-    claim a large array.
+    What no one asks for costs an entry of the file's directory, whatever it is and however large. Each member's
+    header is compared with the size it really has before it is read, so a small file cannot claim a large
+    array.
+
+    Args:
+        path: the file.
 
     Raises:
-        DataError: the file cannot be read, is no ``.npz`` file, or holds something else than plain arrays.
+        DataError: the file cannot be read or is no ``.npz`` file; where an array is asked for, that it is none.
     """
-    file = Path(path)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        with _refusing(self.path):
+            self._archive = zipfile.ZipFile(self.path)
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for info in self._archive.infolist():
+            if self._members.setdefault(info.filename.removesuffix(".npy"), info) is not info:
+                raise DataError(f"{self.path} holds {[info.filename[:80]]} twice")
+        if not self._members:
+            raise DataError(f"{self.path} holds no arrays")
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        info = self._members[name]
+        with _refusing(self.path):
+            return _read(self._archive, info, self.path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+
+@contextmanager
+def _refusing(file: Path) -> Iterator[None]:
+    """Turn what the libraries raise about a file into a :class:`DataError`."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            names = [info.filename for info in archive.infolist()]
-            if twice := {name for name in names if names.count(name) > 1}:
-                raise DataError(f"{file} holds {sorted(twice)} twice")
-            if not names:
-                raise DataError(f"{file} holds no arrays")
-            return {
-                info.filename.removesuffix(".npy"): _read(archive, info, file) for info in archive.infolist()
-            }
+        yield
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -51,8 +77,17 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise DataError(f"{file} cannot be read: {error}") from error
 
 
+def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """All arrays of a ``.npz`` file by name; see :class:`NpzFile`.
+
+    Raises:
+        DataError: the file cannot be read, is no ``.npz`` file, or holds something else than plain arrays.
+    """
+    return dict(NpzFile(path))
+
+
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Path) -> NDArray[Any]:
-    where = f"{file}: {info.filename!r}"
+    where = f"{file}: {info.filename[:80]!r}"
     if not info.filename.endswith(".npy"):
         raise DataError(f"{where} is not an array; save the data with numpy.savez")
     _check_size(info, file, where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuromatic.data import read_npz
+from neuromatic.data import NpzFile, read_npz
 from neuromatic.errors import DataError
 
 
@@ -198,3 +199,46 @@ def test_damage_anywhere_is_refused_or_harmless(method: int, file: Path) -> None
         except DataError:
             refused += 1
     assert refused > 400
+
+
+def test_only_what_is_asked_for_is_read(file: Path) -> None:
+    archive(
+        file,
+        ("x.npy", npy(np.ones(3))),
+        ("notes.txt", b"hello"),
+        ("lies.npy", header(LIE % 10**12, b"1" * 8)),
+        ("objects.npy", pickle.dumps(Malicious())),
+    )
+    found = NpzFile(file)
+    assert set(found) == {"x", "notes.txt", "lies", "objects"}
+    np.testing.assert_array_equal(found["x"], np.ones(3))
+    for name, message in {"notes.txt": "is not an array", "lies": "declares", "objects": "not an ar"}.items():
+        with pytest.raises(DataError, match=message):
+            found[name]
+    assert "y" not in found
+
+
+def test_many_members_take_time_by_their_number(file: Path) -> None:
+    """60,000 members took minutes when each was compared with all others."""
+    member = npy(np.ones(1, np.float32))
+    archive(file, ("x.npy", member), *((f"array{i}.npy", member) for i in range(60_000)))
+    started = time.process_time()
+    found = NpzFile(file)
+    assert len(found) == 60_001
+    assert found["x"].tolist() == [1]
+    assert time.process_time() - started < 20
+
+
+def test_all_of_many_members(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member is looked at once, and the file's directory once for all."""
+    looked: list[str] = []
+    opened = zipfile.ZipFile.open
+
+    def counted(self: zipfile.ZipFile, name: Any, *args: Any, **kwargs: Any) -> Any:
+        looked.append(name.filename)
+        return opened(self, name, *args, **kwargs)
+
+    archive(file, *((f"array{i}.npy", npy(np.float32(i))) for i in range(500)))
+    monkeypatch.setattr(zipfile.ZipFile, "open", counted)
+    assert len(read_npz(file)) == 500
+    assert len(looked) == 2 * 500  # header and values
