@@ -21,6 +21,7 @@ import numpy as np
 
 import neuromatic as nm
 from neuromatic import engines
+from neuromatic.cli._shared import echo
 from neuromatic.converters.cntk.environment import require
 
 BY_HAND = Path(__file__).with_name("cntk_by_hand.py")
@@ -108,7 +109,7 @@ def main(rounds: int, threads: int, only: tuple[str, ...]) -> None:
         times = [(ours(steps) / steps, theirs(steps) / steps) for _ in range(rounds)]
         ratios = sorted(a / b for a, b in times)
         ours_ms, theirs_ms = (1000 * statistics.median(column) for column in zip(*times, strict=True))
-        click.echo(
+        echo(
             f"{kind}: ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); "
             f"ours {ours_ms:.1f} ms, by hand {theirs_ms:.1f} ms a step, {threads} thread(s)"
         )

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import neuromatic as nm
 from neuromatic import engines
+from neuromatic.cli._shared import echo
 from neuromatic.training.loop import fit
 
 
@@ -143,7 +144,7 @@ def main(rounds: int) -> None:
         steps = case.rows // case.batch_size
         pairs = [(seconds(ours) / steps * 1e3, seconds(theirs) / steps * 1e3) for _ in range(rounds)]
         ratios = sorted(a / b for a, b in pairs)
-        click.echo(
+        echo(
             f"{case.name}: neuromatic {statistics.median(a for a, _ in pairs):.2f} ms, "
             f"keras {statistics.median(b for _, b in pairs):.2f} ms a step; "
             f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}, {rounds} rounds)"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from neuromatic.errors import NeuromaticError
+from neuromatic.printable import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 VERBOSE = "neuromatic.verbose"
@@ -38,7 +39,7 @@ class Commands(click.Group):
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of our output has left; click ends quietly
             if ctx.find_root().meta.get(VERBOSE):
-                traceback.print_exception(error)
+                click.echo(printable("".join(traceback.format_exception(error))), err=True)  # noqa: TID251
             raise failure(error) from error
 
 
@@ -61,5 +62,5 @@ def failure(error: Exception) -> Failure:
 
 
 def one_line(error: BaseException) -> str:
-    """The text of an exception without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The text of an exception without line breaks or other control characters."""
+    return " ".join(printable(str(error)).split()) or type(error).__name__

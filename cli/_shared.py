@@ -14,6 +14,7 @@ import numpy as np
 
 from neuromatic.cli._errors import USAGE, VERBOSE, Failure
 from neuromatic.metrics import result_text
+from neuromatic.printable import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -73,9 +74,20 @@ def check_output(path: Path, *suffixes: str) -> None:
         raise Failure(f"cannot write {path}: writing in {path.parent} is not permitted")
 
 
+def echo(*lines: object, err: bool = False) -> None:
+    """Print lines on standard output or error; the one place where text from a file reaches a terminal.
+
+    Args:
+        lines: each becomes one line; control characters in it, line breaks included, are shown as escapes.
+        err: whether on standard error.
+    """
+    for line in lines:
+        click.echo(printable(str(line), keep="\t"), err=err)  # noqa: TID251
+
+
 def print_json(data: Any) -> None:
     """Print one JSON object on one line; NaN and infinity, which JSON has not, become null."""
-    click.echo(json.dumps(_finite(data)))
+    click.echo(json.dumps(_finite(data)))  # noqa: TID251 - ASCII alone
 
 
 def _finite(data: Any) -> Any:

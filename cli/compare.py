@@ -11,6 +11,7 @@ from neuromatic.cli._models import load_model, training_data
 from neuromatic.cli._shared import (
     check_output,
     data_option,
+    echo,
     json_option,
     model_argument,
     print_json,
@@ -87,16 +88,16 @@ def report(parity: Parity, picture: Path | None, as_json: bool) -> None:
         return
     first, second = parity.engines
     steps = len(parity.losses[first])
-    click.echo(f"{'step':>6}  {first:>12}  {second:>12}  relative difference")
+    echo(f"{'step':>6}  {first:>12}  {second:>12}  relative difference")
     shown = sorted({round(i * (steps - 1) / 9) for i in range(10)})
     for step in shown:
         a, b = parity.losses[first][step], parity.losses[second][step]
-        click.echo(f"{step + 1:>6}  {a:>12.6f}  {b:>12.6f}  {abs(b - a) / max(abs(a), 1e-38):.1e}")
+        echo(f"{step + 1:>6}  {a:>12.6f}  {b:>12.6f}  {abs(b - a) / max(abs(a), 1e-38):.1e}")
     difference, name = parity.weight_difference
-    click.echo(f"largest relative difference of a loss in {steps} steps: {parity.loss_difference:.1e}")
-    click.echo(f"largest difference of a weight: {difference:.1e} ({name})")
-    click.echo(f"largest difference of an output: {parity.output_difference:.1e}")
+    echo(f"largest relative difference of a loss in {steps} steps: {parity.loss_difference:.1e}")
+    echo(f"largest difference of a weight: {difference:.1e} ({name})")
+    echo(f"largest difference of an output: {parity.output_difference:.1e}")
     milliseconds = ", ".join(f"{name} {1000 * parity.step_seconds[name]:.2f} ms" for name in parity.engines)
-    click.echo(f"a step takes {milliseconds}: ratio {parity.time_ratio:.2f}")
+    echo(f"a step takes {milliseconds}: ratio {parity.time_ratio:.2f}")
     if picture is not None:
-        click.echo(f"wrote {picture}")
+        echo(f"wrote {picture}")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from neuromatic.cli._errors import USAGE, Failure
-from neuromatic.cli._shared import check_output, verbose_option
+from neuromatic.cli._shared import check_output, echo, verbose_option
 from neuromatic.errors import ConversionError
 
 CONVERSIONS = {
@@ -53,8 +53,8 @@ def convert(source: str, output: Path, origin: str | None, target: str | None, *
     module = importlib.import_module(f"neuromatic.converters.formats.{CONVERSIONS[pair]}")
     difference = module.convert(source, output, **arguments)
     if difference is not None:
-        click.echo(f"largest difference between {source} and {output}: {difference:.1e}")
-    click.echo(f"wrote {output}")
+        echo(f"largest difference between {source} and {output}: {difference:.1e}")
+    echo(f"wrote {output}")
 
 
 def format_of(path: Path) -> str:

@@ -11,7 +11,7 @@ import click
 from neuromatic import diff as diffs
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import json_option, print_json, verbose_option
+from neuromatic.cli._shared import echo, json_option, print_json, verbose_option
 from neuromatic.diff import Difference, Weight
 
 SHOWN = 20
@@ -43,7 +43,7 @@ def diff(first: str, second: str, weights: bool, atol: float, rtol: float, as_js
         print_json({"first": first, "second": second, "equal": found.equal, **asdict(found)})
     else:
         for line in lines(found, all_weights=weights):
-            click.echo(line)
+            echo(line)
     sys.exit(0 if found.equal else FAILED)
 
 

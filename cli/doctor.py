@@ -19,7 +19,7 @@ from neuromatic import Model, inspection, preparing, selection
 from neuromatic import recipe as recipes
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import json_option, model_argument, print_json, verbose_option
+from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.cli.info import usable_recipe
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.engines import ENGINES
@@ -54,7 +54,7 @@ def doctor(source: str, engine: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(text(facts))
+        echo(*text(facts).split("\n"))
     sys.exit(exit_code(checks))
 
 

@@ -12,7 +12,7 @@ import click
 
 from neuromatic import inference
 from neuromatic.cli._errors import INTERRUPTED, USAGE, Failure, one_line
-from neuromatic.cli._shared import json_option, print_json, verbose_option
+from neuromatic.cli._shared import echo, json_option, print_json, verbose_option
 from neuromatic.converters.cntk import environment as cntk
 from neuromatic.converters.tensorflow import engine as tensorflow
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
@@ -62,7 +62,7 @@ def engines(ctx: click.Context, as_json: bool) -> None:
         print_json({"engines": found})
         return
     for line in lines(found):
-        click.echo(line)
+        echo(line)
 
 
 @engines.command()
@@ -91,10 +91,10 @@ def install(name: str, python: str | None, location: Path | None, mpi: Any) -> N
     if name != "cntk":
         raise Failure(f"{name} is installed beside Neuromatic, by: {ENGINES[name].install}", USAGE)
     try:
-        made = cntk.install(python, location, lambda line: click.echo(line, err=True), mpi=mpi)
+        made = cntk.install(python, location, lambda line: echo(line, err=True), mpi=mpi)
     except KeyboardInterrupt:
         raise Failure("interrupted; the same command goes on from here", INTERRUPTED) from None
-    click.echo(
+    echo(
         f"cntk {made.versions['cntk']} is in {made.location}; a small network trained on "
         f"{', '.join(made.devices)} as numpy computes it"
     )

@@ -7,6 +7,7 @@ import click
 from neuromatic.cli._models import load_model, training_data
 from neuromatic.cli._shared import (
     data_option,
+    echo,
     json_option,
     model_argument,
     numbers,
@@ -28,4 +29,4 @@ def evaluate(source: str, data: str, batch_size: int, as_json: bool) -> None:
     if as_json:
         print_json(results)
     else:
-        click.echo(numbers(results))
+        echo(numbers(results))

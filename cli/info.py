@@ -14,7 +14,7 @@ from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 from neuromatic import Model
 from neuromatic import recipe as recipes
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import json_option, model_argument, print_json, verbose_option
+from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
 from neuromatic.inspection import traces
 from neuromatic.recipe import Recipe
@@ -43,12 +43,12 @@ def info(source: str, as_json: bool, weights: bool) -> None:
         print_json(facts)
         return
     for line in lines(facts):
-        click.echo(line)
-    click.echo(summary_text(model.proto, usable_recipe(model)[0]))
+        echo(line)
+    echo(*summary_text(model.proto, usable_recipe(model)[0]).split("\n"))
     for weight in facts.get("weights", []):
         span = f"  {weight['min']:.4g} to {weight['max']:.4g}" if "min" in weight else ""
         role = f"  {weight['role']}" if weight["role"] else ""
-        click.echo(f"{weight['name']} {weight['dtype']}{shape_text(weight['shape'])}{span}{role}")
+        echo(f"{weight['name']} {weight['dtype']}{shape_text(weight['shape'])}{span}{role}")
 
 
 def describe(model: Model) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import click
 
 from neuromatic import plot as plots
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import model_argument, verbose_option
+from neuromatic.cli._shared import echo, model_argument, verbose_option
 
 
 @click.command()
@@ -23,4 +23,4 @@ def plot(source: str, output: str, detail: plots.Detail, direction: plots.Direct
     """Draw the inference graph of MODEL."""
     model = load_model(source)
     plots.draw(model.proto, output, detail=detail, direction=direction)
-    click.echo(f"wrote {output}")
+    echo(f"wrote {output}")

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from neuromatic import files
 from neuromatic.cli._models import input_data, load_model
-from neuromatic.cli._shared import check_output, data_option, model_argument, verbose_option
+from neuromatic.cli._shared import check_output, data_option, echo, model_argument, verbose_option
 from neuromatic.data import write_npz
+from neuromatic.printable import printable
 
 SHOWN = 5
 """How many rows are shown where nothing is written."""
@@ -46,16 +47,16 @@ def predict(source: str, data: str, output: Path | None, batch_size: int) -> Non
         show(outputs)
         return
     (write_npz if output.suffix == ".npz" else write_csv)(output, outputs)
-    click.echo(f"wrote {output}")
+    echo(f"wrote {output}")
 
 
 def show(outputs: Outputs) -> None:
     """Print the first rows of each output."""
     for name, array in outputs.items():
         more = f", first {SHOWN} rows" if len(array) > SHOWN else ""
-        click.echo(f"{name} {array.shape} {array.dtype}{more}")
+        echo(f"{name} {array.shape} {array.dtype}{more}")
         with np.printoptions(precision=6, suppress=True, threshold=200, linewidth=100):
-            click.echo(str(array[:SHOWN]))
+            echo(*str(array[:SHOWN]).split("\n"))
 
 
 def write_csv(path: Path, outputs: Outputs) -> None:
@@ -81,5 +82,6 @@ def column_names(output: str, array: NDArray[Any]) -> list[str]:
 
 
 def as_text(cell: str) -> str:
-    """A text with an apostrophe before what a spreadsheet would take for a formula."""
+    """A text without escape sequences, with an apostrophe before what would be a formula."""
+    cell = printable(cell, keep="\n\r\t")
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -16,6 +16,7 @@ from neuromatic.cli._schedules import parse_schedule
 from neuromatic.cli._shared import (
     check_output,
     data_option,
+    echo,
     json_option,
     model_argument,
     numbers,
@@ -339,8 +340,8 @@ def report(history: History, results: Mapping[str, float] | None, output: Path, 
         print_json(outcome)
         return
     if results is not None:
-        click.echo(f"{settings.val}: {numbers(dict(results))}")
+        echo(f"{settings.val}: {numbers(dict(results))}")
     if history.difference is not None:
         difference = f"{history.difference:.1e}"
-        click.echo(f"largest difference between {settings.engine} and onnxruntime: {difference}")
-    click.echo(f"wrote {output}")
+        echo(f"largest difference between {settings.engine} and onnxruntime: {difference}")
+    echo(f"wrote {output}")

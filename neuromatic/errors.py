@@ -27,11 +27,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from neuromatic.printable import printable
+
 
 class NeuromaticError(Exception):
     """Base of every error that Neuromatic raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The sentence, without what names and texts of a file might do to a terminal."""
+        return printable(super().__str__())
 
 
 class ModelError(NeuromaticError):

@@ -27,6 +27,7 @@ from neuromatic.inference import Session, batches
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.parts import Parts
 from neuromatic.plot import Detail, Direction, draw
+from neuromatic.printable import printable
 from neuromatic.schedules import LearningRate
 from neuromatic.summary import summary_text
 from neuromatic.surgery import BatchNorm, Surgery
@@ -288,7 +289,7 @@ class Model(Surgery):
 
     def summary(self) -> None:
         """Print layers, shapes and parameters."""
-        print(summary_text(self._proto, self.recipe))
+        print(printable(summary_text(self._proto, self.recipe)))
 
     def plot(
         self,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.files import replacing
+from neuromatic.printable import printable
 from neuromatic.quiet import quiet
 from neuromatic.recipe import data_inputs, strip
 from neuromatic.summary import Row, counted, rows
@@ -95,13 +96,12 @@ def _inputs(drawn: Any, graph: GraphProto) -> dict[str, str]:
 
 def _title(info: ValueInfoProto) -> str:
     value = Value.of(info.name, info.type)
-    return (
-        f"<<b>{escape(value.name)}</b><br/>{escape(dtype_name(value.dtype) + ' ' + shape_text(value.shape))}>"
-    )
+    kind = f"{dtype_name(value.dtype)} {shape_text(value.shape)}"
+    return f"<<b>{_escape(value.name)}</b><br/>{_escape(kind)}>"
 
 
 def _label(row: Row) -> str:
-    lines = [f"<b>{escape(row.name)}</b>", *_wrapped(counted(row.operators)), escape(shape_text(row.shape))]
+    lines = [f"<b>{_escape(row.name)}</b>", *_wrapped(counted(row.operators)), _escape(shape_text(row.shape))]
     if row.count:
         lines.append(f"{row.count:,} parameters")
     return f"<{'<br/>'.join(lines)}>"
@@ -116,7 +116,12 @@ def _wrapped(operators: Iterable[str], width: int = 36, most: int = 3) -> list[s
         lines[-1] = f"{lines[-1]} {name}".strip()
     if len(lines) > most:
         lines[most - 1 :] = [f"{lines[most - 1]} …"]
-    return [escape(line) for line in lines]
+    return [_escape(line) for line in lines]
+
+
+def _escape(text: str) -> str:
+    """A text as it may stand in a label: no markup, and nothing that cannot be seen."""
+    return html.escape(printable(text, keep=""))
 
 
 def _fill(row: Row) -> str:

@@ -21,6 +21,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.external import is_mapped
 from neuromatic.graph import DEFAULT_IR_VERSION, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
+from neuromatic.printable import CONTROL
 from neuromatic.values import Value
 
 METADATA_KEY = "neuromatic.recipe"
@@ -196,7 +197,7 @@ def _check_notes(notes: Any) -> None:
     """Every entry is there and of its type.
 
     Raises:
-        KeyError, TypeError: one is not.
+        KeyError, TypeError, ValueError: one is not.
     """
     for target in notes["targets"]:
         found = Target(**target)
@@ -217,6 +218,8 @@ def _check_text(*values: object) -> None:
     for value in values:
         if not isinstance(value, str):
             raise TypeError(f"{value!r} is not a name")
+        if CONTROL.search(value):
+            raise ValueError(f"the name {value[:60]!r} has a control character")
 
 
 def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:

@@ -27,15 +27,15 @@ DEFLATE_RATIO = 1032
 class NpzFile(Mapping[str, NDArray[Any]]):
     """The arrays of a ``.npz`` file by name, each read when it is asked for.
 
-    What no one asks for costs an entry of the file's directory, whatever it is and however large. Each member's
-    header is compared with the size it really has before it is read, so a small file cannot claim a large
-    array.
+    What no one asks for costs an entry of the file's directory, whatever it is and however large. Each
+    member's header is compared with the size it really has before it is read, so a small file cannot claim a
+    large array.
 
     Args:
         path: the file.
 
     Raises:
-        DataError: the file cannot be read or is no ``.npz`` file; where an array is asked for, that it is none.
+        DataError: the file cannot be read or is no ``.npz`` file; on access: what is asked for is no array.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

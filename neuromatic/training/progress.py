@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from neuromatic.metrics import result_text
+from neuromatic.printable import printable
 from neuromatic.training.callbacks import Callback, Logs, Run
 
 Verbose = Literal["auto", 0, 1, 2]
@@ -32,7 +33,8 @@ def progress_for(verbose: Verbose) -> list[Callback]:
 
 def describe(logs: Logs) -> str:
     """Numbers as one line: ``loss 0.1234  accuracy 0.9876  recall [0.5000 1.0000]``."""
-    return "  ".join(f"{name} {result_text(value, '.4f')}" for name, value in logs.items())
+    line = "  ".join(f"{name} {result_text(value, '.4f')}" for name, value in logs.items())
+    return printable(line, keep="")
 
 
 class EpochLines(Callback):
