@@ -177,7 +177,8 @@ class Worker:
             raise self._failed("it closed its pipe")
         answer, found = message
         if "error" in answer:
-            raise WorkerError(f"CNTK: {answer['error']}")
+            where = f"{answer['node']}: " if answer.get("node") else ""
+            raise WorkerError(f"CNTK: {where}{answer['error']}")
         return answer, found
 
     def _send(self, data: memoryview, deadline: float) -> None:

@@ -57,7 +57,7 @@ def _biased(y: Tensor, B: Value | None) -> Tensor:
 
 def _convolved(x: Tensor, w: Tensor, win: Window, group: int) -> Tensor:
     """The convolution of rows with a kernel without dilations."""
-    same = [_is_same(*axis) for axis in zip(win.extent, win.pads, strict=True)]
+    same = [_is_same(*axis) for axis in zip(win.sizes, win.extent, win.pads, strict=True)]
     rest = [(0, 0) if fits else pad for fits, pad in zip(same, win.pads, strict=True)]
     x, strides, output = ck.pad(x, [(0, 0), (0, 0), *rest]), list(win.strides), win.output
 
@@ -73,9 +73,10 @@ def _convolved(x: Tensor, w: Tensor, win: Window, group: int) -> Tensor:
     return _by_group(convolve, x, w, group)
 
 
-def _is_same(reach: int, pad: tuple[int, int]) -> bool:
-    """Whether CNTK's own padding is this one, which spares a copy."""
-    return reach % 2 == 1 and reach > 1 and pad == (reach // 2, reach // 2)
+def _is_same(size: int, reach: int, pad: tuple[int, int]) -> bool:
+    """Whether CNTK's own padding is this one, which spares a copy; CNTK refuses it where a kernel is larger
+    than what it pads."""
+    return 1 < reach <= size and reach % 2 == 1 and pad == (reach // 2, reach // 2)
 
 
 def _spread(w: Tensor, dilations: Sequence[int]) -> Tensor:

@@ -110,6 +110,7 @@ class Graph:
         arrays: constants.
         cells: register by name, of parameters and states that the worker keeps.
         feeds: values of the host, by register.
+        node: the node of ONNX that is being recorded, as errors name it.
     """
 
     def __init__(self) -> None:
@@ -124,6 +125,7 @@ class Graph:
         self.kept: dict[int, Tensor] = {}
         self.written: list[Tensor] = []
         self.memo: dict[Any, Any] = {}
+        self.node = ""
         self._constants: dict[int, tuple[Array, Tensor]] = {}
         self._registers = 0
 
@@ -168,6 +170,8 @@ class Graph:
         made = [self.new(shape, dtype, stage) for shape, dtype in results]
         out = made[0].register if len(made) == 1 and op not in SEVERAL else [t.register for t in made]
         instruction = {"op": op, "in": [x.register for x in [*inputs, *writes]], "out": out, **arguments}
+        if self.node:
+            instruction["node"] = self.node
         (self.update if stage == "update" else self.forward).append(instruction)
         return made
 

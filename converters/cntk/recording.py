@@ -52,13 +52,16 @@ def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Ma
         if any(isinstance(x, HostValue) for x in inputs):
             return _postponed(lowering, scope, inputs, attributes)
         return _evaluated(lowering, scope, inputs, attributes)
+    graph: Graph = scope.context.graph
+    around, graph.node = graph.node, scope.node
     try:
         if lowering.key.domain != TRAINING_DOMAIN and lowering.key.op not in HOST_OPERANDS:
-            graph = scope.context.graph
             inputs = [tensor(x, graph) if isinstance(x, HostValue) else x for x in inputs]
         return lowering.function(scope, *inputs, **attributes)
     except CannotRecordError as error:
         raise UnsupportedFeatureError(f"cntk cannot do {scope.node}: {error}") from error
+    finally:
+        graph.node = around
 
 
 HOST_OPERANDS = frozenset(

@@ -260,6 +260,9 @@ RESIZES: list[Node] = [
 CONVOLUTIONS: list[Node] = [
     *nodes("Conv", [R(1, 2, 4, 5), R(3, 2, 3, 3), R(3)], *_CONV_2D),
     Node("Conv", (R(2, 4, 3, 3), R(6, 2, 2, 2)), {"group": 2}),
+    Node("Conv", (R(2, 2, 2, 2), R(3, 2, 3, 3), R(3)), {"pads": [1, 1, 1, 1]}),
+    Node("Conv", (R(2, 2, 2), R(4, 1, 5)), {"pads": [2, 2], "group": 2}),
+    Node("Conv", (R(1, 2, 2, 1, 2), R(2, 2, 3, 3, 3)), {"pads": [1, 1, 1, 1, 1, 1]}),
     Node("Conv", (R(1, 3, 4, 4), R(6, 1, 3, 3), R(6)), {"group": 3, "pads": [1, 1, 1, 1]}),
     Node("Conv", (R(1, 3, 4, 4), R(3, 1, 3, 3)), {"group": 3, "strides": [2, 1]}),
     Node("Conv", (R(2, 2, 6), R(3, 2, 3)), {"strides": [2], "pads": [1, 1]}),

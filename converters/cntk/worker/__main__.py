@@ -23,6 +23,7 @@ def end_with_parent(parent: Any) -> None:
 
 def reason(error: Any) -> str:
     """The first line that says something, without C++ call stacks."""
+    error = getattr(error, "cause", error)
     lines = [line.strip() for line in str(error).split("[CALL STACK]")[0].splitlines()]
     text = next((line for line in lines if line), "no reason given")
     return "%s: %s" % (type(error).__name__, text)
@@ -46,7 +47,7 @@ def main() -> None:
         try:
             answer, found = getattr(session, header["do"])(header, arrays)
         except Exception as error:
-            answer, found = {"error": reason(error)}, []
+            answer, found = {"error": reason(error), "node": getattr(error, "node", "")}, []
         for piece in encode(answer, found):
             answers.write(piece)
         answers.flush()

@@ -14,6 +14,19 @@ import numpy as np
 C: Any = importlib.import_module("cntk")
 
 
+class NodeError(Exception):
+    """CNTK refuses what a node of ONNX was recorded as.
+
+    Args:
+        node: the node, as it is to be named.
+        cause: what CNTK raised.
+    """
+
+    def __init__(self, node: Any, cause: Any) -> None:
+        super().__init__(str(cause))
+        self.node, self.cause = node, cause
+
+
 def _named(names: str) -> Dict[str, Any]:
     return {name: getattr(C, name) for name in names.split()}
 
@@ -199,8 +212,14 @@ def run(instructions: Any, values: Any, arrays: Any) -> None:
             continue
         if "file" in arguments:
             arguments["file"] = arrays[arguments["file"]]
+        node = arguments.pop("node", "")
         function = UNARY.get(name) or BINARY.get(name) or COMPOSED[name]
-        result = function(*[values[i] for i in inputs], **arguments)
+        try:
+            result = function(*[values[i] for i in inputs], **arguments)
+        except NodeError:  # of a graph inside the node
+            raise
+        except Exception as error:
+            raise NodeError(node, error)  # noqa: B904  # it is its cause
         if isinstance(out, list):
             values.update(zip(out, result))
         else:

@@ -1,7 +1,8 @@
 """The worker's state and what it does when it is asked: one method for each message."""
 
+import contextlib
 import importlib
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -34,7 +35,8 @@ class Program:
             self.noise.append((variable, entry))
         for entry in header["keeps"]:
             self.values[entry["cell"]] = C.constant(0.0, shape=tuple(entry["shape"]))
-        primitives.run(header["forward"], self.values, arrays)
+        self.instructions = header["forward"]
+        primitives.run(self.instructions, self.values, arrays)
         kept = [
             C.assign(self.values[e["cell"]], self.values[e["value"]])
             for e in header["keeps"]
@@ -61,8 +63,27 @@ class Program:
             found[variable] = _noise(entry, len(rows), seed, step)
         return found
 
+    @contextlib.contextmanager
+    def named(self, arguments: Any, gradient: bool = False) -> Iterator[None]:
+        """Says in which node of ONNX it is that CNTK raises something while it computes."""
+        try:
+            yield
+        except Exception as error:
+            raise primitives.NodeError(self.failing(arguments, gradient), error)  # noqa: B904
+
+    def failing(self, arguments: Any, gradient: bool) -> Any:
+        """The first node that fails if no more is computed than what it needs; "" if none does."""
+        for entry in self.instructions:
+            for register in entry["out"] if isinstance(entry["out"], list) else [entry["out"]]:
+                try:
+                    _attempt(self.values[register], arguments, gradient)
+                except Exception:
+                    return entry.get("node", "")
+        return ""
+
     def run(self, arguments: Any) -> Any:
-        _, values = self.function.forward(arguments, self.wanted)
+        with self.named(arguments):
+            _, values = self.function.forward(arguments, self.wanted)
         return [_array(values[output], output) for output in self.wanted[: self.shown]]
 
 
@@ -100,8 +121,10 @@ class Training(Program):
         return C.combine([C.assign(cell, self.values[register]) for cell, register in self.assigned])
 
     def step(self, arguments: Any, rate: Any) -> List[Any]:
-        state, values = self.function.forward(arguments, self.wanted, {self.loss}, as_numpy=False)
-        gradients = self.function.backward(state, self.one, set(self.parameters), as_numpy=False)
+        with self.named(arguments):
+            state, values = self.function.forward(arguments, self.wanted, {self.loss}, as_numpy=False)
+        with self.named(arguments, gradient=True):
+            gradients = self.function.backward(state, self.one, set(self.parameters), as_numpy=False)
         self.learner.update({p: value.data for p, value in gradients.items()}, rate)
         if self.extra is not None:
             self.extra.forward({}, self.extra.outputs)
@@ -199,6 +222,19 @@ class Session:
         for name in header.get("programs", ()):
             self.programs.pop(name, None)
         return {}, []
+
+
+def _attempt(value: Any, arguments: Any, gradient: Any) -> None:
+    """Compute a value alone, and the gradient of the sum of its elements."""
+    function = C.reduce_sum(value) if gradient else C.alias(value)
+    given = {variable: arguments[variable] for variable in function.arguments}
+    output = function.output
+    if not gradient:
+        function.forward(given, [output])
+    elif function.parameters:
+        state, values = function.forward(given, [output], {output})
+        ones = np.ones_like(np.asarray(values[output]))
+        function.backward(state, {output: ones}, set(function.parameters))
 
 
 def _array(value: Any, output: Any) -> Any:

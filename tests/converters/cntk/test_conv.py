@@ -58,6 +58,29 @@ def test_conv_2d(worker: Worker, kernel: tuple[int, ...], attributes: dict[str, 
     _conv(worker, 2, kernel, **attributes)
 
 
+@pytest.mark.parametrize(
+    "attributes", [{}, {"group": 2}, {"group": 4}, {"strides": 2}, {"auto_pad": "SAME_UPPER"}]
+)
+@pytest.mark.parametrize(
+    ("size", "kernel"),
+    [
+        *(((2,), (3,)), ((1,), (5,)), ((2, 2), (3, 3)), ((4, 4), (5, 5)), ((1, 1), (3, 3))),
+        *(((2, 7), (3, 3)), ((7, 1), (3, 7)), ((2, 2, 2), (3, 3, 3)), ((1, 5, 2), (3, 3, 5))),
+    ],
+)
+def test_a_kernel_larger_than_what_is_padded(
+    worker: Worker, size: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    n = len(size)
+    more = {**attributes, "strides": [attributes.get("strides", 1)] * n}
+    if "auto_pad" not in more:
+        more["pads"] = [k // 2 for k in kernel] * 2
+    inputs = {"X": normal(3, 4, *size), "W": normal(4, 4 // more.get("group", 1), *kernel, seed=1)}
+    check(worker, "Conv", inputs, constants=("W",), **more)
+    if "auto_pad" not in more:
+        check(worker, "ConvTranspose", inputs, constants=("W",), **more)
+
+
 @pytest.mark.parametrize("outputs", [4, 8])
 def test_depthwise_conv(worker: Worker, outputs: int) -> None:
     inputs = {"X": normal(3, 4, 6, 7), "W": normal(outputs, 1, 3, 3)}

@@ -42,6 +42,15 @@ def test_pool_of_other_ranks(worker: Worker, op: str, n: int) -> None:
     check(worker, op, {"X": x}, kernel_shape=(3,) * n, strides=(2,) * n, pads=(1,) * 2 * n)
 
 
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize("size", [(1,), (2,), (2, 2), (1, 4), (2, 2, 1)])
+def test_a_window_larger_than_what_is_padded(worker: Worker, op: str, size: tuple[int, ...]) -> None:
+    n = len(size)
+    x = normal(3, 4, *size)
+    check(worker, op, {"X": x}, kernel_shape=(3,) * n, pads=(1,) * 2 * n)
+    check(worker, op, {"X": x}, kernel_shape=(5,) * n, pads=(2,) * 2 * n, strides=(2,) * n)
+
+
 @pytest.mark.parametrize("p", [1, 2, 3])
 def test_lp_pools(worker: Worker, p: int) -> None:
     x = normal(3, 4, *SIZES[:2])
