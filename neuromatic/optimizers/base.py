@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, MISSING, Field, dataclass, field, fields
@@ -25,6 +24,7 @@ from neuromatic.optimizers.checks import (
     checked,
     optional,
 )
+from neuromatic.optimizers.expressions import any_found
 from neuromatic.optimizers.formula import (
     CAST_LIKE_OPSET,
     FORMULAS,
@@ -158,7 +158,7 @@ class Optimizer(ABC):
 
     def keeps_weight(self, parameter: Value) -> bool:
         """Whether a parameter is excluded from weight decay."""
-        return any(re.search(pattern, parameter.name) for pattern in self.exclude_from_weight_decay)
+        return any_found(self.exclude_from_weight_decay, parameter.name)
 
     def has_options(self) -> bool:
         """Whether an update is more than the node of :meth:`rule`."""

@@ -9,10 +9,15 @@ from onnx import FunctionProto
 
 from neuromatic._lookup import snake_case
 from neuromatic.optimizers.base import Optimizer, changed
+from neuromatic.optimizers.expressions import check_texts, of_file
 from neuromatic.optimizers.function import FunctionOptimizer
 from neuromatic.schedules import Schedule
 
 Config = dict[str, Any]
+EXPRESSIONS = ("exclude_from_weight_decay", "exclude_layers")
+"""The arguments that are regular expressions."""
+PATTERNS = ("learning_rates", "optimizer_map")
+"""The arguments that are by pattern of names."""
 
 
 def to_config(optimizer: Optimizer, known: Mapping[str, type[Optimizer]]) -> Config | None:
@@ -69,6 +74,9 @@ def from_config(
         ValueError, TypeError, KeyError: it is not what :func:`to_config` gives.
     """
     cls, arguments = known[config["name"]], dict(config["arguments"])
+    arguments |= {key: of_file(arguments[key]) for key in EXPRESSIONS if key in arguments}
+    for key in PATTERNS:
+        check_texts(list(arguments.get(key, ())))
     if cls is FunctionOptimizer:
         body = next((f for f in functions if f.name == arguments["body"]), None)
         if body is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from math import sqrt
@@ -19,15 +18,20 @@ from neuromatic.optimizers.checks import (
     POSITIVE,
     RATE,
     SHARE,
+    Check,
     checked,
     optional,
 )
+from neuromatic.optimizers.expressions import any_found
 from neuromatic.optimizers.formula import Formula, Number, norm
 from neuromatic.optimizers.setting import Setting, shape_of
 from neuromatic.schedules import Schedule
 from neuromatic.values import Value
 
 __all__ = ["Muon"]
+
+FEW: Check = (lambda v: COUNT[0](v) and v <= 100, "an integer from 1 to 100")
+"""Each step is some nodes; more than ten change nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +78,7 @@ class Muon(Optimizer):
     muon_c: float = checked(NUMBER, 2.0315)
     adam_lr_ratio: float = checked(NOT_NEGATIVE, 1.0)
     momentum: float = checked(SHARE, 0.95)
-    ns_steps: int = checked(COUNT, 5)
+    ns_steps: int = checked(FEW, 5)
     nesterov: bool = checked(FLAG, True)
     rms_rate: float | None = checked(optional(NOT_NEGATIVE), 0.2)
 
@@ -83,7 +87,7 @@ class Muon(Optimizer):
         name = parameter.name
         if len(shape_of(parameter)) != 2 or (self.exclude_embeddings and "embedding" in name.lower()):
             return True
-        return any(re.search(pattern, name) for pattern in self.exclude_layers)
+        return any_found(self.exclude_layers, name)
 
     def rule(self, parameter: Value) -> UpdateRule:
         if self.by_adam(parameter):
