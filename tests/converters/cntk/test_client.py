@@ -198,28 +198,21 @@ def test_a_worker_that_nobody_refers_to_any_more_is_ended(cntk_environment: Envi
     assert wait_until_gone(pid)
 
 
-def convolving(worker: Worker, node: str, size: int) -> None:
-    """A convolution of a kernel of 3 x 3, which CNTK takes from 3 x 3 inputs on, behind another node."""
+def test_what_cntk_refuses_while_it_computes_names_the_node(worker: Worker) -> None:
     graph = Graph()
+    x = graph.input("x", (None, 4), np.float32)
     graph.node = "node 'before' (Neg-13)"
-    x = graph.input("x", (None, 1, size, size), np.float32)
     y = graph.add("negate", [x], x.shape)
-    graph.node = node
-    w = graph.constant(np.ones((1, 1, 3, 3), np.float32))
-    made = (None, 1, size, size)
-    y = graph.add("convolution", [w, y], made, strides=[1, 1], same=[True, True], groups=1)
+    graph.node = "node 'c' (Add-14)"
+    y = graph.add("plus", [graph.add("unpack_batch", [y], (3, 4)), graph.constant(np.ones((3, 4)))], (3, 4))
     graph.node = "node 'after' (Neg-13)"
     y = graph.add("negate", [y], y.shape)
-    worker.build("convolving", graph, described(graph, outputs=[y.register], loss=False))
-
-
-def test_what_cntk_refuses_while_it_computes_names_the_node(worker: Worker) -> None:
-    convolving(worker, "node 'c' (Conv-22)", 2)
-    dataset = worker.load({"x": np.ones((3, 1, 2, 2), np.float32)})
-    with pytest.raises(
-        WorkerError, match=r"^CNTK: node 'c' \(Conv-22\): ValueError: Convolution operation.* 3 "
-    ):
-        worker.run("convolving", dataset, np.array([[0, 1]]), np.zeros((1, 0), np.float32))
+    worker.build("three", graph, described(graph, outputs=[y.register], loss=False))
+    dataset = worker.load({"x": np.ones((3, 4), np.float32)})
+    (result,) = worker.run("three", dataset, np.array([[0, 1, 2]]), np.zeros((1, 0), np.float32))
+    np.testing.assert_array_equal(result[0], np.zeros((3, 4)))
+    with pytest.raises(WorkerError, match=r"^CNTK: node 'c' \(Add-14\): \w+Error: "):
+        worker.run("three", dataset, np.array([[0, 1]]), np.zeros((1, 0), np.float32))
 
 
 def test_what_cntk_refuses_while_it_is_built_names_the_node(worker: Worker) -> None:
@@ -228,4 +221,14 @@ def test_what_cntk_refuses_while_it_is_built_names_the_node(worker: Worker) -> N
     graph.node = "the node of output 'y' (Gemm-13)"
     y = graph.add("times", [x, graph.constant(np.ones((4, 2), np.float32))], (None, 2))
     with pytest.raises(WorkerError, match=r"^CNTK: the node of output 'y' \(Gemm-13\): ValueError: Times: "):
+        worker.build("wrong", graph, described(graph, outputs=[y.register], loss=False))
+
+
+def test_a_kernel_that_cntk_refuses_names_the_node(worker: Worker) -> None:
+    graph = Graph()
+    x = graph.input("x", (None, 1, 2, 2), np.float32)
+    w = graph.constant(np.ones((1, 1, 3, 3), np.float32))
+    graph.node = "node 'c' (Conv-22)"
+    y = graph.add("convolution", [w, x], x.shape, strides=[1, 1], same=[True, True], groups=1)
+    with pytest.raises(WorkerError, match=r"^CNTK: node 'c' \(Conv-22\): .*kernel dim 3 <= input dim 2"):
         worker.build("wrong", graph, described(graph, outputs=[y.register], loss=False))
