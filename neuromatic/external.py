@@ -27,6 +27,8 @@ Array = NDArray[Any]
 
 BASE = "basepath"
 """The key of ``external_data`` that holds the folder; only in memory, never in a file."""
+KEYS = frozenset({"location", "offset", "length", "checksum"})
+"""The keys that ONNX defines for a file; onnxruntime refuses a model with others."""
 MOST_READ = 256 << 20
 """External data of at most this size are read when a model is loaded."""
 LEAST_MAPPED = 64 << 10
@@ -126,7 +128,7 @@ def attach(model: ModelProto, folder: Path) -> bool:
     found: list[tuple[TensorProto, Place]] = []
     files: dict[str, int] = {}
     for tensor in tensors(model):
-        _drop(tensor, BASE)
+        _check_keys(tensor)
         if is_mapped(tensor):
             found.append((tensor, _checked(tensor, folder, files)))
     large = sum(place.length for _, place in found) > MOST_READ
@@ -138,6 +140,19 @@ def attach(model: ModelProto, folder: Path) -> bool:
             tensor.raw_data = place.read()
             tensor.ClearField("data_location")
     return bool(found)
+
+
+def _check_keys(tensor: TensorProto) -> None:
+    """Every entry is known and there once, also where the values are not in another file after all."""
+    where, seen = f"external data of {tensor.name!r}", set[str]()
+    for entry in tensor.external_data:
+        if entry.key not in KEYS:
+            raise InvalidModelError(
+                f"{where} have an entry {entry.key[:40]!r}, expected only {', '.join(sorted(KEYS))}"
+            )
+        if entry.key in seen:
+            raise InvalidModelError(f"{where} have an entry twice: {entry.key!r}")
+        seen.add(entry.key)
 
 
 def _drop(tensor: TensorProto, key: str) -> None:
@@ -156,8 +171,6 @@ def _checked(tensor: TensorProto, folder: Path, files: dict[str, int]) -> Place:
     """Where an external tensor lies; ``files`` are the sizes of those that were looked at."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     where = f"external data of {tensor.name!r}"
-    if len(entries) != len(tensor.external_data):
-        raise InvalidModelError(f"{where} have an entry twice")
     location, length = entries.get("location", ""), byte_count(tensor)
     if location not in files:
         files[location] = _size_of(location, folder, where)
