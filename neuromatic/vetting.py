@@ -8,7 +8,7 @@ limit                  value          of what
 =====================  =============  ====================================================================
 ``MOST_EXPANDED``      50,000         nodes that calls of local functions add, after all are put in place
 ``MOST_DEPTH``         100            functions and graphs of nodes inside each other
-``MOST_TRIPS``         1,000,000      times that nodes in loops of a fixed number of trips run
+``MOST_TRIPS``         1,000,000      times that nodes run in all, by loops of a fixed number of trips
 ``MOST_INPUTS``        10,000         inputs and outputs of a graph
 ``MOST_CONSTANT``      2**28          numbers in an input or in a value that depends on none: 1 GiB as float32
 ``MOST_ELEMENTS``      2**32          numbers in any value, where unknown dimensions are 1
@@ -18,18 +18,19 @@ limit                  value          of what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 
 import onnx
 import onnx.inliner
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from neuromatic import _walk, recipe
 from neuromatic._constants import fold
 from neuromatic.errors import InvalidModelError
 from neuromatic.external import BITS, byte_count, is_mapped
+from neuromatic.repetition import runs
 
 MOST_EXPANDED = 50_000
 MOST_DEPTH = 100
@@ -46,7 +47,7 @@ FunctionKey = tuple[str, str, str]
 
 
 def check_structure(model: ModelProto) -> None:
-    """Check what can be counted: names, imports, functions, loops, declared shapes and stored tensors.
+    """Check what can be counted: names, imports, functions, declared shapes and stored tensors.
 
     Raises:
         InvalidModelError: says what is wrong, or which limit is exceeded.
@@ -66,7 +67,7 @@ def check_structure(model: ModelProto) -> None:
 
 
 def check_sizes(model: ModelProto) -> None:
-    """Check how large the values are that a model computes, as far as their shapes can be inferred.
+    """Check how large values are, as far as their shapes can be inferred, and how often loops run.
 
     Raises:
         InvalidModelError: one exceeds a limit.
@@ -76,10 +77,18 @@ def check_sizes(model: ModelProto) -> None:
         types = onnx.inliner.inline_local_functions(types)
     fold(types)
     try:
-        inferred = onnx.shape_inference.infer_shapes(types, data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(types, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
+        _check_runs(types, model)
         return  # types that contradict each other are reported where they are needed
-    _check_values(inferred, {i.name for i in inferred.input})
+    _check_values(inferred.graph, {i.name for i in inferred.graph.input})
+    _check_runs(inferred, model)
+
+
+def _check_runs(model: ModelProto, original: ModelProto) -> None:
+    graphs = [original.graph, *(info.algorithm for info in original.training_info)]
+    if runs(model, (t for graph in graphs for t in graph.initializer)) > MOST_TRIPS:
+        raise InvalidModelError(f"its loops run nodes more than {MOST_TRIPS:,} times")
 
 
 def _check_values(graph: GraphProto, fed: set[str]) -> None:
@@ -203,15 +212,14 @@ def _counts(tensor: TensorProto) -> set[int]:
 
 @dataclass(frozen=True)
 class _Size:
-    """What some nodes amount to: nodes once functions are put in place, how deep, and how many that run."""
+    """What some nodes amount to: nodes once functions are put in place, and how deep."""
 
     nodes: int = 0
     depth: int = 0
-    runs: int = 0
 
 
 class _Expansion:
-    """Counts what functions and loops amount to, each function once."""
+    """Counts what functions amount to, each once."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
@@ -223,89 +231,38 @@ class _Expansion:
     def check(self) -> None:
         """Refuse a model that amounts to too much."""
         graphs = [self.model.graph, *(i.algorithm for i in self.model.training_info)]
-        sizes = [self.body(graph, {}, 0) for graph in graphs]
+        sizes = [self.body(graph, 0) for graph in graphs]
         sizes += [self.function(key, 0) for key in self.functions]
         if max(size.nodes for size in sizes) > self.stored + MOST_EXPANDED:
             raise InvalidModelError(f"its functions expand to more than {MOST_EXPANDED:,} further nodes")
-        if max(size.runs for size in sizes) > self.stored + MOST_TRIPS:
-            raise InvalidModelError(f"its loops run nodes more than {MOST_TRIPS:,} times")
 
     def function(self, key: FunctionKey, above: int) -> _Size:
         if key in self.open:
             raise InvalidModelError(f"function {key[1]!r} calls itself")
         if key not in self.sizes:
             self.open.add(key)
-            self.sizes[key] = self.body(self.functions[key], {}, above)
+            self.sizes[key] = self.body(self.functions[key], above)
             self.open.remove(key)
         return self.sizes[key]
 
-    def body(self, body: GraphProto | FunctionProto, outer: Mapping[str, int], above: int) -> _Size:
+    def body(self, body: GraphProto | FunctionProto, above: int) -> _Size:
         """The size of a graph or function, ``above`` others deep."""
         if above > MOST_DEPTH:
             raise InvalidModelError(
                 f"its functions and graphs stand in each other more than {MOST_DEPTH} deep"
             )
-        known = dict(outer)
-        if isinstance(body, GraphProto):
-            known.update(_numbers((tensor.name, tensor) for tensor in body.initializer))
-        nodes, depth, runs = 0, 0, 0
-        for size in (self.node(node, known, above) for node in body.node):
-            nodes, depth, runs = nodes + size.nodes, max(depth, size.depth), runs + size.runs
+        nodes, depth = 0, 0
+        for size in (self.node(node, above) for node in body.node):
+            nodes, depth = nodes + size.nodes, max(depth, size.depth)
         if above + depth > MOST_DEPTH:
             raise InvalidModelError(
                 f"its functions and graphs stand in each other more than {MOST_DEPTH} deep"
             )
-        return _Size(nodes, depth + 1, runs)
+        return _Size(nodes, depth + 1)
 
-    def node(self, node: NodeProto, known: dict[str, int], above: int) -> _Size:
-        if node.op_type == "Constant" and node.output:
-            known.update(_constant(node))
-        inner = [self.body(graph, known, above + 1) for graph in _walk.graphs_in(node)]
+    def node(self, node: NodeProto, above: int) -> _Size:
+        inner = [self.body(graph, above + 1) for graph in _walk.graphs_in(node)]
         key = (_domain(node.domain), node.op_type, node.overload)
         inner += [self.function(key, above + 1)] if key in self.functions else []
-        trips = _trips(node, known)
-        return _Size(
-            1 + sum(size.nodes for size in inner),
-            max((size.depth for size in inner), default=0),
-            1 + trips * sum(size.runs for size in inner),
-        )
-
-
-def _numbers(tensors: Iterable[tuple[str, TensorProto]]) -> Iterator[tuple[str, int]]:
-    """Single integers by name."""
-    for name, tensor in tensors:
-        if tensor.data_type == TensorProto.INT64 and prod(tensor.dims) == 1 and not is_mapped(tensor):
-            yield name, int(numpy_helper.to_array(tensor).item())
-
-
-def _constant(node: NodeProto) -> dict[str, int]:
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            return dict(_numbers([(node.output[0], attribute.t)]))
-        if attribute.name == "value_int":
-            return {node.output[0]: attribute.i}
-    return {}
-
-
-def _trips(node: NodeProto, known: Mapping[str, int]) -> int:
-    """How often a loop runs if nothing ends it; 1 where a computed condition may, and for other nodes."""
-    if node.op_type != "Loop" or _domain(node.domain) or not node.input or node.input[0] not in known:
-        return 1
-    for body in _walk.graphs_in(node):
-        if not body.output or _may_end(body):
-            return 1
-    return max(known[node.input[0]], 0)
-
-
-def _may_end(body: GraphProto) -> bool:
-    """Whether the condition of a loop's body is computed, and not the one that it was given or a constant."""
-    makers = {name: node for node in body.node for name in node.output}
-    name = body.output[0].name
-    for _ in range(len(body.node)):
-        maker = makers.get(name)
-        if maker is None or maker.op_type == "Constant":
-            return False
-        if maker.op_type not in ("Identity", "Cast") or not maker.input:
-            return True
-        name = maker.input[0]
-    return False
+        nodes = sum(size.nodes for size in inner)
+        return _Size(1 + nodes, max((size.depth for size in inner), default=0))
