@@ -42,6 +42,7 @@ class Target:
         classes: for class indices, how many classes there are.
         ignored: for class indices, a label that is allowed besides, whose samples do not count.
         weights: the input that holds the sample weights of this output's loss; None where it has none.
+        axis: the axis of the output that classes lie along, counted from the front; None for the last one.
     """
 
     name: str
@@ -49,10 +50,11 @@ class Target:
     classes: int | None = None
     ignored: int | None = None
     weights: str | None = None
+    axis: int | None = None
 
     def notes(self) -> dict[str, str | int | None]:
         """What goes into ``metadata_props``; what only some targets have is left out of the others."""
-        rare = ("ignored", "weights")
+        rare = ("ignored", "weights", "axis")
         return {key: value for key, value in asdict(self).items() if value is not None or key not in rare}
 
 
@@ -202,9 +204,9 @@ def _check_notes(notes: Any) -> None:
     for target in notes["targets"]:
         found = Target(**target)
         _check_text(found.name, found.output or "", found.weights or "")
-        for number in (found.classes, found.ignored):
+        for number in (found.classes, found.ignored, found.axis):
             if not (number is None or isinstance(number, int)):
-                raise TypeError(f"{number!r} is not a class")
+                raise TypeError(f"{number!r} is not a class or axis")
     for metric in notes["metrics"]:
         sums = MetricSums(**metric)
         _check_text(sums.name, sums.sums, sums.result, *dict(sums.arguments))

@@ -38,6 +38,7 @@ def validate(model: ModelProto) -> Recipe | None:
         raise RecipeError(f"{problems[0]}, but the model has no initializer of that name")
     _check_values(recipe, types)
     _check_inputs(recipe, algorithm, set(recipes.computed_values(model.graph)))
+    _check_class_axes(recipe, types)
     _check_state(recipe, types)
     for name, new in recipe.updates.items():
         _check_same_type(name, types[name], types[new])
@@ -97,6 +98,16 @@ def _check_inputs(recipe: Recipe, algorithm: GraphProto, values: set[str]) -> No
             )
     for name in sorted(inputs - defaults - {*targets, recipe.learning_rate}):
         raise RecipeError(f"input {name!r} of the training graph is neither a target nor has it a default")
+
+
+def _check_class_axes(recipe: Recipe, types: Mapping[str, Value]) -> None:
+    for target in recipe.targets:
+        shape = types[target.output].shape if target.output and target.output in types else None
+        if target.axis is not None and not (shape is not None and 0 < target.axis < len(shape)):
+            raise RecipeError(
+                f"target {target.name!r} has classes along axis {target.axis}, which its output "
+                f"{target.output!r} {shape_text(shape)} lacks or needs for the batch"
+            )
 
 
 def _check_state(recipe: Recipe, types: Mapping[str, Value]) -> None:

@@ -50,7 +50,7 @@ class Metrics(Measures):
         targets: Sequence[Target],
         masks: Mapping[str, Value],
     ) -> tuple[MetricSums, ...]:
-        truths = {t.output: g.value(t.name) for t in targets}
+        truths = {t.output: t for t in targets}
         for output, mask in masks.items():
             g.set_mask(outputs[output], mask)
         emitted: list[MetricSums] = []
@@ -60,8 +60,9 @@ class Metrics(Measures):
             for metric in metrics:
                 name = metric.name if len(truths) == 1 else f"{output}_{metric.name}"
                 name = _unused(name, {m.name for m in emitted} | {LOSS})
+                truth = truths[output]
                 with g.layer(f"metric/{name}"):
-                    sums = metric.emit(g, truths[output], outputs[output])
+                    sums = metric.emit_along(g, g.value(truth.name), outputs[output], truth.axis)
                 emitted.append(MetricSums(name, sums.name, metric.result, dict(metric.arguments)))
         return tuple(emitted)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from onnx import ModelProto
 
+from neuromatic.class_axis import Classes, classes_in, has_one_channel, producers_of
 from neuromatic.compose.recorded import copy_part
 from neuromatic.errors import ModelError, RecipeError
 from neuromatic.graph import GraphBuilder
@@ -66,10 +67,11 @@ class Losses(Objective):
         self, g: GraphBuilder, outputs: Mapping[str, Value], masks: Mapping[str, Value]
     ) -> tuple[Value, tuple[Target, ...]]:
         targets, totals = [], []
-        for name, loss in self.losses.items():
+        for name, chosen in self.losses.items():
             if name not in outputs:
                 raise RecipeError(f"there can be no loss of {name!r}, a value whose type is unknown")
             prediction = outputs[name]
+            loss, first = chosen.fitted(g, prediction), len(g.graph.node)
             target = g.fresh(target_name(name, list(self.losses)))
             y_true = g.input(target, *_known(loss.target_type(prediction)))
             weight = g.fresh(target_name(name, list(self.losses), "weight")) if self.sample_weights else None
@@ -77,7 +79,8 @@ class Losses(Objective):
             with g.layer(LOSS if len(self.losses) == 1 else f"{LOSS}/{name}"):
                 value = loss.emit(g, y_true, prediction, **{k: v for k, v in given.items() if v is not None})
                 totals.append(self._scaled(g, _scalar(loss, value), name))
-            targets.append(Target(target, name, loss.classes(prediction), loss.ignored(), weight))
+            found = _classes(g, loss, prediction, first)
+            targets.append(_with_classes(Target(target, name, weights=weight), loss, prediction, found))
         return totals[0] if len(totals) == 1 else g.add("Sum", *totals, name=f"{LOSS}/sum"), tuple(targets)
 
     def with_sample_weights(self) -> Objective:
@@ -96,6 +99,24 @@ def _scalar(loss: Loss, value: Value) -> Value:
             f"gives one for each sample; choose 'sum_over_batch_size' or 'sum'"
         )
     return value
+
+
+def _classes(g: GraphBuilder, loss: Loss, prediction: Value, first: int) -> Classes | None:
+    """What the classes of a loss are, which it says itself or its nodes tell, those from the ``first`` on."""
+    axis = loss.classes_along(prediction)
+    if axis is not None:
+        return Classes(axis)
+    found = classes_in(g.graph.node[first:], prediction, producers_of(g), g.opset)
+    return Classes(1) if found is None and has_one_channel(prediction) else found
+
+
+def _with_classes(target: Target, loss: Loss, prediction: Value, found: Classes | None) -> Target:
+    count, ignored = loss.classes(prediction), loss.ignored()
+    if count is None and found is not None and found.indices:
+        size = prediction.dim(found.axis)
+        count, ignored = size if isinstance(size, int) else None, found.ignored
+    last = found is None or found.axis == prediction.rank - 1
+    return replace(target, classes=count, ignored=ignored, axis=None if last or found is None else found.axis)
 
 
 def _known(kind: tuple[int, Shape | None]) -> tuple[int, Shape]:
@@ -125,7 +146,16 @@ class RecordedObjective(Objective):
         names = [t.name for t in self.recipe.targets]
         names += [t.weights for t in self.recipe.targets if t.weights]
         copy_part(g, self.model, [self.recipe.loss], names)
-        return g.value(self.recipe.loss), self.recipe.targets
+        return g.value(self.recipe.loss), tuple(self._noted(g, t, outputs) for t in self.recipe.targets)
+
+    def _noted(self, g: GraphBuilder, target: Target, outputs: Mapping[str, Value]) -> Target:
+        """A target with the class axis that the loss's nodes tell, where the file does not say it."""
+        prediction = outputs.get(target.output or "")
+        if target.axis is not None or prediction is None or prediction.shape is None:
+            return target
+        found = classes_in(g.graph.node, prediction, producers_of(g), g.opset)
+        last = found is None or found.axis == prediction.rank - 1
+        return target if last or found is None else replace(target, axis=found.axis)
 
     def with_sample_weights(self) -> Objective:
         raise RecipeError(

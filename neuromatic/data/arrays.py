@@ -28,6 +28,7 @@ class Field:
         classes: for class indices, how many classes there are.
         ignored: for class indices, a label that is allowed besides.
         output: the model output that the array is for; a mapping may use its name.
+        axis: the class axis of the model output; None for the last.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field:
     classes: int | None = None
     ignored: int | None = None
     output: str | None = None
+    axis: int | None = None
 
 
 def input_fields(model: ModelProto) -> tuple[Field, ...]:
@@ -50,7 +52,13 @@ def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
     values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
     several = len(recipe.targets) > 1
     return tuple(
-        _field(values[t.name], classes=t.classes, ignored=t.ignored, output=t.output if several else None)
+        _field(
+            values[t.name],
+            classes=t.classes,
+            ignored=t.ignored,
+            output=t.output if several else None,
+            axis=t.axis,
+        )
         for t in recipe.targets
     )
 
@@ -58,7 +66,7 @@ def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
 def weight_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
     """A field for the sample weights of each target that has them."""
     values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
-    return tuple(_field(values[t.weights], output=t.output) for t in recipe.targets if t.weights)
+    return tuple(_field(values[t.weights], output=t.output, axis=t.axis) for t in recipe.targets if t.weights)
 
 
 def _field(value: Value, **more: Any) -> Field:
@@ -133,8 +141,9 @@ def _fit_shape(array: Array, field: Field, where: str) -> Array:
     expected = field.shape
     if expected is None:
         return array
-    if array.ndim == len(expected) + 1 and array.shape[-1] == 1:
-        array = array[..., 0]
+    if array.ndim == len(expected) + 1 and 1 in (array.shape[-1], array.shape[axis_of(field, array)]):
+        axis = axis_of(field, array)
+        array = array.squeeze(axis if array.shape[axis] == 1 else -1)
     elif array.ndim == len(expected) - 1 and expected[-1] == 1 and array.ndim:
         array = array[..., None]
     matches = array.ndim == len(expected) and all(
@@ -147,14 +156,22 @@ def _fit_shape(array: Array, field: Field, where: str) -> Array:
     return array
 
 
+def axis_of(field: Field, array: Array) -> int:
+    """The class axis of an array with as many axes as the model output."""
+    return -1 if field.axis is None or field.axis >= array.ndim else field.axis
+
+
 def _hint(array: Array, field: Field) -> str:
     shape = field.shape or ()
+    channels_first = field.classes is not None and array.shape[1:] == (*shape[2:], field.classes)
+    if channels_first and field.axis is None and array.ndim == len(shape) > 2:
+        return "; the loss takes the last axis for the classes, choose it with .loss(..., axis=1)"
     if len(shape) == 4 and array.ndim == 4 and array.shape[3] == shape[1]:
         return "; images are channels first: use x.transpose(0, 3, 1, 2)"
     if len(shape) == 4 and array.ndim == 3 and shape[1] == 1:
         return "; add the channel axis: x[:, None]"
     if field.classes is not None and array.ndim == len(shape) + 1:
-        return "; targets are class indices, not one-hot: use y.argmax(-1)"
+        return f"; targets are class indices, not one-hot: use y.argmax({axis_of(field, array)})"
     return ""
 
 

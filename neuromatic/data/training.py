@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields, weight_fields
+from neuromatic.data.arrays import Field, axis_of, fit_to_fields, input_fields, target_fields, weight_fields
 from neuromatic.errors import DataError, UnknownNameError
 from neuromatic.recipe import Recipe
 from neuromatic.values import shape_text
@@ -72,6 +72,8 @@ def _fit_weights(given: Any, field: Field, rows: int) -> Array:
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         raise DataError(f"sample_weight for {field.name!r} has to be finite numbers, got type {array.dtype}")
     wanted = (rows, *(field.shape or ())[1:])
+    if array.ndim == len(wanted) + 1 and array.shape[axis_of(field, array)] == 1:
+        array = array.squeeze(axis_of(field, array))
     while array.ndim > len(wanted) and array.shape[-1] == 1:
         array = array[..., 0]
     aligned = array.reshape(*array.shape, *[1] * (len(wanted) - array.ndim))
@@ -93,8 +95,8 @@ def with_class_weights(
 ) -> dict[str, Array]:
     """Data whose sample weights are those of their classes; a class that is not named has 1.
 
-    The class of a target that is no class index is its largest element along the last axis, or, if there is
-    one alone, that number rounded.
+    The class of a target that is no class index is its largest element along the class axis of the loss, or,
+    if there is only one, that number rounded.
 
     Raises:
         ValueError: there are several outputs, and the mapping is not by output name.
@@ -114,14 +116,14 @@ def with_class_weights(
         if output not in targets:
             raise UnknownNameError("output with class weights", output, targets)
         target = targets[output]
-        values = _of_classes(data[target.name], weights)
+        values = _of_classes(data[target.name], weights, -1 if target.axis is None else target.axis)
         result[str(target.weights)] = _fit_weights(values, fields[str(target.weights)], len(values))
     return result
 
 
-def _of_classes(y: Array, weights: Mapping[int, float]) -> Array:
+def _of_classes(y: Array, weights: Mapping[int, float], axis: int) -> Array:
     if y.dtype.kind == "f" and y.ndim > 1:
-        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
+        y = y.squeeze(axis) if y.shape[axis] == 1 else y.argmax(axis)
     found, places = np.unique(np.round(y).astype(np.int64), return_inverse=True)
     return np.array([weights.get(int(c), 1.0) for c in found], np.float64)[places].reshape(y.shape)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnx import TensorProto
 
 from neuromatic import operators as op
+from neuromatic.class_axis import softmax_axis
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses.base import EPSILON, class_axis, input_of, softplus
@@ -30,6 +31,12 @@ def class_count(prediction: Value, axis: int) -> int | None:
     """How many classes a prediction is about; None if that is unknown."""
     size = prediction.dim(class_axis(prediction, axis))
     return size if isinstance(size, int) else None
+
+
+def class_axis_of(g: GraphBuilder, prediction: Value, axis: int) -> int:
+    """A class axis; where it was left at -1, that of the Softmax that made the prediction, if one did."""
+    found = softmax_axis(g, prediction) if axis == -1 else None
+    return axis if found is None else found
 
 
 def one_hot(g: GraphBuilder, y_true: Value, y_pred: Value, axis: int) -> Value:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from onnx import TensorProto
 
 from neuromatic import operators as op
+from neuromatic.class_axis import softmax_axis
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses._reduction import MEANS, REDUCTIONS, Reduction, reduced
@@ -87,6 +88,14 @@ class Loss(ABC):
         """For class-index targets, a label whose samples do not count, in or out of the range of classes."""
         return None
 
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        """This loss with the class axis that a prediction has, where none was chosen."""
+        return self
+
+    def classes_along(self, prediction: Value) -> int | None:
+        """The axis of a prediction that classes lie along, from the front; None where the loss has none."""
+        return None
+
     def _require(self, condition: bool, argument: str, wanted: str) -> None:
         """Raise ValueError for an argument that is not as wanted."""
         if not condition:
@@ -97,22 +106,23 @@ class Loss(ABC):
 class ElementLoss(Loss):
     """A loss that has a number for each element of the prediction, averaged over one axis.
 
-    A prediction of rank 1 has one number for each sample.
+    This is the last one, or that of the Softmax that made the prediction. A prediction of rank 1 has one
+    number for each sample.
     """
 
     @abstractmethod
     def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         """Add nodes for the numbers, of the prediction's shape."""
 
-    def averaged_axis(self, prediction: Value) -> int:
+    def averaged_axis(self, g: GraphBuilder, prediction: Value) -> int:
         """The axis that numbers are averaged over."""
-        return prediction.rank - 1
+        return softmax_axis(g, prediction) or prediction.rank - 1
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         numbers = self.elements(g, y_true, y_pred)
         if numbers.rank < 2:
             return numbers
-        return op.reduce(g, "ReduceMean", numbers, (self.averaged_axis(y_pred),))
+        return op.reduce(g, "ReduceMean", numbers, (self.averaged_axis(g, y_pred),))
 
     def emit(
         self,

@@ -11,7 +11,7 @@ from neuromatic import operators as op
 from neuromatic.errors import ShapeError
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses._classes import class_count, one_hot
-from neuromatic.losses.base import Loss
+from neuromatic.losses.base import Loss, class_axis
 from neuromatic.losses.similarity import NEVER
 from neuromatic.values import Shape, Value, shape_text
 
@@ -43,6 +43,9 @@ class CTC(Loss):
 
     def classes(self, prediction: Value) -> int | None:
         return class_count(prediction, -1)
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, -1)
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         steps = y_pred.dim(1)

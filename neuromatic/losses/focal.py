@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from neuromatic import operators as op
+from neuromatic.class_axis import has_one_channel
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses._classes import (
     binary_crossentropy,
+    class_axis_of,
     log_probabilities,
     smoothed_binary,
     smoothed_categorical,
@@ -30,7 +35,7 @@ class BinaryFocalCrossentropy(ElementLoss):
         gamma: how much less right predictions count; 0 for not at all.
         from_logits: predictions are logits rather than probabilities.
         label_smoothing: how far labels are moved towards one half, from 0 to 1.
-        axis: the axis that is averaged over.
+        axis: as for :class:`neuromatic.losses.BinaryCrossentropy`.
 
     Raises:
         ValueError: gamma is below 0, or label_smoothing is not in [0, 1].
@@ -48,8 +53,14 @@ class BinaryFocalCrossentropy(ElementLoss):
         self._require(self.gamma >= 0, "gamma", "0 or more")
         self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
 
-    def averaged_axis(self, prediction: Value) -> int:
+    def averaged_axis(self, g: GraphBuilder, prediction: Value) -> int:
         return class_axis(prediction, self.axis)
+
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        return replace(self, axis=1) if self.axis == -1 and has_one_channel(prediction) else self
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis) if prediction.rank > 1 else None
 
     def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         y = smoothed_binary(g, y_true, self.label_smoothing)
@@ -79,11 +90,11 @@ class CategoricalFocalCrossentropy(Loss):
     Targets are one-hot or probabilities, of the predictions' shape.
 
     Args:
-        alpha: a factor, or one for each class along the last axis.
+        alpha: a factor, or one for each class along the class axis (Keras: along the last).
         gamma: how much less right predictions count; 0 for not at all.
         from_logits: predictions are logits rather than probabilities.
         label_smoothing: as for :class:`neuromatic.losses.CategoricalCrossentropy`.
-        axis: the class axis.
+        axis: as for :class:`neuromatic.losses.CategoricalCrossentropy`.
 
     Raises:
         ValueError: gamma is below 0, or label_smoothing is not in [0, 1].
@@ -100,12 +111,23 @@ class CategoricalFocalCrossentropy(Loss):
         self._require(self.gamma >= 0, "gamma", "0 or more")
         self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
 
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        return replace(self, axis=class_axis_of(g, prediction, self.axis))
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis)
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, self.axis)
         y = smoothed_categorical(g, y_true, axis, self.label_smoothing)
         log_p = log_probabilities(g, y_pred, axis, from_logits=self.from_logits)
         wrong = _rest(g, op.clip(g, g.add("Exp", log_p), EPSILON, 1 - EPSILON))
         factor = g.add("Pow", wrong, g.const(self.gamma, y_pred.dtype))
-        factor = g.add("Mul", factor, g.const(self.alpha, y_pred.dtype))
+        factor = g.add("Mul", factor, g.const(self._alphas(y_pred.rank - axis), y_pred.dtype))
         terms = g.add("Mul", factor, g.add("Mul", y, log_p))
         return g.add("Neg", op.reduce(g, "ReduceSum", terms, (axis,)))
+
+    def _alphas(self, rank: int) -> NDArray[np.float64]:
+        """The factors, along the first of some axes where there are several."""
+        alpha = np.asarray(self.alpha, np.float64)
+        return alpha.reshape(-1, *[1] * (rank - 1)) if alpha.size > 1 else alpha

@@ -52,6 +52,9 @@ class CategoricalHinge(Loss):
     With one-hot targets y these are ``max((1 - y) * y_pred)`` and ``sum(y * y_pred)``.
     """
 
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, -1)
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axes, one = (class_axis(y_pred, -1),), g.const(1.0, y_pred.dtype)
         right = op.reduce(g, "ReduceSum", g.add("Mul", y_true, y_pred), axes)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from neuromatic import operators as op
 from neuromatic._lookup import snake_case
+from neuromatic.class_axis import has_one_channel
 from neuromatic.graph import GraphBuilder
 from neuromatic.losses._classes import (
     binary_crossentropy,
+    class_axis_of,
     class_count,
     index_targets,
     log_probabilities,
@@ -37,7 +39,8 @@ class BinaryCrossentropy(ElementLoss):
     Args:
         from_logits: predictions are logits rather than probabilities.
         label_smoothing: how far labels are moved towards one half, from 0 to 1.
-        axis: the axis that is averaged over.
+        axis: the axis that is averaged over; left at -1, in training that of the channels for images of one
+            channel, (batch, 1, height, width).
 
     Raises:
         ValueError: label_smoothing is not in [0, 1].
@@ -53,8 +56,14 @@ class BinaryCrossentropy(ElementLoss):
         super().__post_init__()
         self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
 
-    def averaged_axis(self, prediction: Value) -> int:
+    def averaged_axis(self, g: GraphBuilder, prediction: Value) -> int:
         return class_axis(prediction, self.axis)
+
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        return replace(self, axis=1) if self.axis == -1 and has_one_channel(prediction) else self
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis) if prediction.rank > 1 else None
 
     def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         y_true = smoothed_binary(g, y_true, self.label_smoothing)
@@ -71,7 +80,7 @@ class CategoricalCrossentropy(Loss):
         from_logits: predictions are logits rather than probabilities.
         label_smoothing: how far labels are moved towards equal probabilities, from 0 to 1; by the size of
             the class axis, where Keras takes that of the last one.
-        axis: the class axis.
+        axis: the class axis; left at -1, in training that of the Softmax that made the predictions.
 
     Raises:
         ValueError: label_smoothing is not in [0, 1].
@@ -84,6 +93,12 @@ class CategoricalCrossentropy(Loss):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(0 <= self.label_smoothing <= 1, "label_smoothing", "from 0 to 1")
+
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        return replace(self, axis=class_axis_of(g, prediction, self.axis))
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis)
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, self.axis)
@@ -101,7 +116,7 @@ class SparseCategoricalCrossentropy(Loss):
     Args:
         from_logits: predictions are logits rather than probabilities.
         ignore_class: a label, in or out of the range of classes, whose samples do not count.
-        axis: the class axis.
+        axis: the class axis; left at -1, in training that of the Softmax that made the predictions.
     """
 
     sparse: ClassVar[bool] = True
@@ -118,6 +133,12 @@ class SparseCategoricalCrossentropy(Loss):
 
     def ignored(self) -> int | None:
         return self.ignore_class
+
+    def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
+        return replace(self, axis=class_axis_of(g, prediction, self.axis))
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis)
 
     def counted(self, g: GraphBuilder, y_true: Value, values: Value) -> Value | None:
         if self.ignore_class is None:
@@ -173,6 +194,9 @@ class CategoricalGeneralizedCrossEntropy(Loss):
     def classes(self, prediction: Value) -> int | None:
         return class_count(prediction, -1)
 
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, -1)
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, -1)
         truth, q = one_hot(g, y_true, y_pred, axis), g.const(self.q, y_pred.dtype)
@@ -193,6 +217,9 @@ class KLDivergence(Loss):
     """
 
     aliases: ClassVar[tuple[str, ...]] = ("kld",)
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, -1)
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         truth, p = (op.clip(g, y, EPSILON, 1.0) for y in (y_true, y_pred))

@@ -124,6 +124,9 @@ class CosineSimilarity(Loss):
 
     axis: int = -1
 
+    def classes_along(self, prediction: Value) -> int | None:
+        return class_axis(prediction, self.axis)
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axis = class_axis(y_pred, self.axis)
         units = [self._unit(g, y, axis) for y in (y_true, y_pred)]

@@ -26,6 +26,9 @@ class Dice(Loss):
 
     axis: Axes = None
 
+    def classes_along(self, prediction: Value) -> int | None:
+        return _remaining(prediction, self.axis)
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axes = _axes(y_pred, self.axis)
         common = op.reduce(g, "ReduceSum", g.add("Mul", y_true, y_pred), axes)
@@ -51,6 +54,9 @@ class Tversky(Loss):
     alpha: float = 0.5
     beta: float = 0.5
     axis: Axes = None
+
+    def classes_along(self, prediction: Value) -> int | None:
+        return _remaining(prediction, self.axis)
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         axes, one = _axes(y_pred, self.axis), g.const(1.0, y_pred.dtype)
@@ -82,3 +88,10 @@ def _axes(prediction: Value, axis: Axes) -> tuple[int, ...] | None:
             f"{shape_text(prediction.shape)}"
         )
     return tuple(sorted(axes))
+
+
+def _remaining(prediction: Value, axis: Axes) -> int | None:
+    """The one axis besides the batch that is not summed over, if there is one: that of the classes."""
+    axes = _axes(prediction, axis)
+    rest = [] if axes is None else sorted({*range(1, prediction.rank)} - {*axes})
+    return rest[0] if len(rest) == 1 else None

@@ -63,6 +63,8 @@ class BinaryAccuracy(MeanOfValues):
 class CategoricalAccuracy(MeanOfValues):
     """How often the largest prediction is the class of a one-hot target (Keras ``CategoricalAccuracy``)."""
 
+    classes_last: ClassVar[bool] = True
+
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         check_ranks(g, y_true, y_pred)
         classes = [largest(g, y) for y in (y_true, y_pred)]
@@ -72,6 +74,8 @@ class CategoricalAccuracy(MeanOfValues):
 @dataclass(frozen=True)
 class SparseCategoricalAccuracy(MeanOfValues):
     """How often the largest prediction is the class index (Keras ``SparseCategoricalAccuracy``)."""
+
+    classes_last: ClassVar[bool] = True
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         check_ranks(g, y_true, y_pred, class_axis=1)
@@ -97,6 +101,8 @@ class TopKCategoricalAccuracy(MeanOfValues):
         k: how many.
     """
 
+    classes_last: ClassVar[bool] = True
+
     k: int = 5
 
     def check(self) -> None:
@@ -117,6 +123,8 @@ class SparseTopKCategoricalAccuracy(MeanOfValues):
         k: how many.
         from_sorted_ids: predictions are class indices, the best first, rather than scores.
     """
+
+    classes_last: ClassVar[bool] = True
 
     k: int = 5
     from_sorted_ids: bool = False
@@ -152,11 +160,11 @@ def one_hot(g: GraphBuilder, classes: Value, size: int, dtype: int = TensorProto
 Task = Literal["binary", "categorical", "sparse"]
 
 
-def task_of(y_true: Value, y_pred: Value) -> Task:
-    """What the shapes say: one output, one-hot targets, or class indices."""
+def task_of(y_true: Value, y_pred: Value, axis: int = -1) -> Task:
+    """What the shapes say: one output along the class axis, one-hot targets, or class indices."""
     if y_true.rank < y_pred.rank:
         return "sparse"
-    return "binary" if y_pred.rank < 2 or y_pred.dim(-1) == 1 else "categorical"
+    return "binary" if y_pred.rank < 2 or y_pred.dim(axis) == 1 else "categorical"
 
 
 _FITTING: dict[Task, type[Metric]] = {
@@ -174,6 +182,7 @@ class FittingAccuracy(Metric):
     """
 
     default_name: ClassVar[str] = "accuracy"
+    classes_last: ClassVar[bool] = True
 
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         return self.fitting(y_true, y_pred).emit(g, y_true, y_pred)

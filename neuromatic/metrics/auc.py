@@ -56,6 +56,7 @@ class AUC(Metric):
     """
 
     result: ClassVar[str] = "auc"
+    classes_last: ClassVar[bool] = True
 
     num_thresholds: int = 200
     curve: str = "ROC"
@@ -139,6 +140,7 @@ class FBetaScore(Metric):
     aliases: ClassVar[tuple[str, ...]] = ("fbeta_score",)
     default_name: ClassVar[str] = "fbeta_score"
     result: ClassVar[str] = "f_beta"
+    classes_last: ClassVar[bool] = True
 
     average: str | None = None
     beta: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from onnx import TensorProto
@@ -29,6 +29,8 @@ class Metric(ABC):
     Attributes:
         aliases: names for calls and the command line besides the class name in snake case.
         result: which function of :data:`~neuromatic.metrics.RESULTS` makes the result of the sums.
+        classes_last: whether it takes the last axis for that of classes, so that a loss with another class
+            axis gives it transposed values.
 
     Raises:
         ValueError: an argument that the metric cannot take.
@@ -37,6 +39,7 @@ class Metric(ABC):
     aliases: ClassVar[tuple[str, ...]] = ()
     default_name: ClassVar[str] = ""
     result: ClassVar[str] = "mean"
+    classes_last: ClassVar[bool] = False
 
     name: str = field(default="", kw_only=True, repr=False)
 
@@ -58,6 +61,29 @@ class Metric(ABC):
     @abstractmethod
     def emit(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         """Add nodes for the sums of a batch, float32, of a fixed shape."""
+
+    def emit_along(self, g: GraphBuilder, y_true: Value, y_pred: Value, axis: int | None) -> Value:
+        """The sums for predictions whose classes lie along an axis, None for the last one.
+
+        A metric that has an argument ``axis`` takes this one where its own was left at -1.
+        """
+        if axis is None:
+            return self.emit(g, y_true, y_pred)
+        if getattr(self, "axis", None) == -1:
+            return replace(self, axis=axis).emit(g, y_true, y_pred)  # type: ignore[call-arg]
+        if not self.classes_last:
+            return self.emit(g, y_true, y_pred)
+        truth = _axis_last(g, y_true, axis) if y_true.rank == y_pred.rank else y_true
+        return self.emit(g, truth, _axis_last(g, y_pred, axis))
+
+
+def _axis_last(g: GraphBuilder, y: Value, axis: int) -> Value:
+    """A value with one of its axes moved to the end; its mask, which is of the first axes, stays."""
+    moved = g.add("Transpose", y, perm=[*(i for i in range(y.rank) if i != axis), axis])
+    mask = g.mask(y)
+    if mask is not None:
+        g.set_mask(moved, mask)
+    return moved
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,7 @@ class TrueNegatives(_Count):
 @dataclass(frozen=True)
 class _Rate(_AtThresholds):
     result: ClassVar[str] = "rate"
+    classes_last: ClassVar[bool] = True
 
     top_k: int | None = None
     class_id: int | None = None
@@ -201,6 +202,7 @@ class _BestRate(Metric):
     """The best one rate can be while another is at least a given value, over evenly spread thresholds."""
 
     result: ClassVar[str] = "best_rate"
+    classes_last: ClassVar[bool] = True
     of: ClassVar[str]
     where: ClassVar[str]
     argument: ClassVar[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neuromatic import losses
 from neuromatic.metrics.base import MeanOfLoss
@@ -32,6 +33,8 @@ class CategoricalHinge(MeanOfLoss):
 
     Targets are one-hot, of the predictions' shape (batch, ..., classes).
     """
+
+    classes_last: ClassVar[bool] = True
 
     def loss(self) -> losses.Loss:
         return losses.CategoricalHinge()

@@ -102,7 +102,7 @@ class IoU(_IoUByArgMax):
         ignore_class: a true class that is left out.
         sparse_y_true: targets are class indices rather than scores.
         sparse_y_pred: predictions are class indices rather than scores.
-        axis: of the classes, where there are scores.
+        axis: of the classes, where there are scores; left at -1, that of the loss beside it.
 
     Raises:
         ValueError: other arguments.
@@ -226,6 +226,7 @@ class ConfusionMatrix(Metric):
     """
 
     result: ClassVar[str] = "confusion"
+    classes_last: ClassVar[bool] = True
 
     threshold: float = 0.5
 

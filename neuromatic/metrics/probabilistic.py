@@ -26,6 +26,7 @@ class KLDivergence(MeanOfLoss):
     """Mean over samples of ``Σ y_true log(y_true / y_pred)`` (Keras ``KLDivergence``)."""
 
     aliases: ClassVar[tuple[str, ...]] = ("kld",)
+    classes_last: ClassVar[bool] = True
 
     def loss(self) -> losses.Loss:
         return losses.KLDivergence()
@@ -70,7 +71,7 @@ class CategoricalCrossentropy(MeanOfLoss):
     Args:
         from_logits: predictions are logits rather than probabilities.
         label_smoothing: how far targets are moved towards equal probabilities, from 0 to 1.
-        axis: of the classes.
+        axis: of the classes; left at -1, that of the loss beside it.
 
     Raises:
         ValueError: another ``label_smoothing``.
@@ -94,7 +95,7 @@ class SparseCategoricalCrossentropy(MeanOfLoss):
     Args:
         from_logits: predictions are logits rather than probabilities.
         ignore_class: a label whose samples count with 0, as in Keras.
-        axis: of the classes.
+        axis: of the classes; left at -1, that of the loss beside it.
     """
 
     from_logits: bool = False
@@ -122,3 +123,7 @@ class LogLoss(MeanOfValues):
 
     def values(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         return _FITTING[task_of(y_true, y_pred)]().values(g, y_true, y_pred)
+
+    def emit_along(self, g: GraphBuilder, y_true: Value, y_pred: Value, axis: int | None) -> Value:
+        fitting = _FITTING[task_of(y_true, y_pred, -1 if axis is None else axis)]()
+        return fitting.emit_along(g, y_true, y_pred, axis)

@@ -167,6 +167,14 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda m: set_notes(m, targets=[{"name": "target", "classes": "ten"}]),
         f"metadata '{METADATA_KEY}' of the model is damaged: 'ten' is not a class",
     ),
+    "a class axis that is text": (
+        lambda m: set_notes(m, targets=[{"name": "target", "output": "y", "axis": "one"}]),
+        f"metadata '{METADATA_KEY}' of the model is damaged: 'one' is not a class or axis",
+    ),
+    "a class axis that the output lacks": (
+        lambda m: set_notes(m, targets=[{"name": "target", "output": "y", "axis": 2}]),
+        "target 'target' has classes along axis 2, which its output 'y' (N, 2) lacks or needs for the batch",
+    ),
     "a rate that is a list": (
         lambda m: set_notes(m, learning_rate=["x"]),
         f"metadata '{METADATA_KEY}' of the model is damaged: ['x'] is not a name",
