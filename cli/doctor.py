@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from neuromatic import Model, inspection, preparing, selection
-from neuromatic import recipe as recipes
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
@@ -24,8 +23,10 @@ from neuromatic.cli.info import usable_recipe
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.engines import ENGINES
 from neuromatic.errors import EngineNotAvailableError, RecipeError, UnknownNameError
-from neuromatic.external import array_of
-from neuromatic.values import shape_text
+from neuromatic.ir.opsets import opset_of
+from neuromatic.ir.tensors import array_of
+from neuromatic.ir.types import value_types
+from neuromatic.ir.values import shape_text
 
 ALL = "all"
 WIDTH = 100
@@ -72,12 +73,12 @@ def describe(model: Model) -> dict[str, Any]:
     roles, memory, statistics = {}, None, frozenset[str]()
     try:
         roles = selection.roles(proto, recipe)
-        memory = inspection.memory(proto, recipe, recipes.value_types(proto)).as_data()
+        memory = inspection.memory(proto, recipe, value_types(proto)).as_data()
         statistics = frozenset(name for name, role in roles.items() if role == "frozen")
     except RecipeError as error:
         problem = problem or str(error)
     return {
-        "opset": inspection.opset_of(proto),
+        "opset": opset_of(proto),
         "ir_version": proto.ir_version,
         "runtimes": inspection.runtime_notes(proto),
         "inputs": inspection.axes(proto),

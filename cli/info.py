@@ -17,11 +17,12 @@ from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
 from neuromatic.inspection import traces
+from neuromatic.ir.parameters import stored_tensors
+from neuromatic.ir.traversal import upstream
+from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe import Recipe
 from neuromatic.selection import Role
 from neuromatic.summary import rows, summary_text
-from neuromatic.values import Value, dtype_name, shape_text
-from neuromatic.weights import stored_tensors
 
 
 @click.command()
@@ -102,7 +103,7 @@ def describe_recipe(model: ModelProto, recipe: Recipe) -> dict[str, Any]:
     updates += [n for n in algorithm.node if recipe.updates.get(recipe.trainable[0]) in n.output]
     optimizer = updates[0] if updates else None
     return {
-        "loss": [n.op_type for n in recipes.upstream(algorithm.node, [recipe.loss])],
+        "loss": [n.op_type for n in upstream(algorithm.node, [recipe.loss])],
         "optimizer": optimizer.op_type if optimizer else None,
         "optimizer_attributes": {
             a.name: _plain(helper.get_attribute_value(a)) for a in (optimizer.attribute if optimizer else ())

@@ -27,6 +27,7 @@ from neuromatic.converters.lowering import plan
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.data import input_fields, target_fields
 from neuromatic.errors import NeuromaticError
+from neuromatic.ir.types import combined
 from neuromatic.layers.base import SymbolicTensor, tensor_order
 
 
@@ -205,7 +206,7 @@ def _entry(cls: type[Any], operators: tuple[str, ...], model: nm.Model | None) -
 
 def _on_tensorflow(model: ModelProto) -> str:
     try:
-        plan(recipes.combined(model), ops, training=True)
+        plan(combined(model), ops, training=True)
     except NeuromaticError as error:
         return _reason(error)
     return YES

@@ -22,10 +22,11 @@ from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
 from neuromatic.data import Field, input_fields, target_fields, weight_fields
-from neuromatic.dataflow import dependents
 from neuromatic.errors import EngineNotAvailableError, NeuromaticError, RecipeError, UnsupportedOpError
-from neuromatic.graph import NEUROMATIC_DOMAIN
-from neuromatic.values import Value
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
+from neuromatic.ir.traversal import data_inputs, dependents, upstream
+from neuromatic.ir.types import FLOATS, value_types
+from neuromatic.ir.values import Value
 
 Array = NDArray[Any]
 Gradient = Literal["yes", "stops", "no", "not needed"]
@@ -117,7 +118,7 @@ def _with_some_recipe(model: Model) -> Model:
 
 def _float_outputs(model: ModelProto) -> list[str]:
     values = [Value.of(o.name, o.type) for o in model.graph.output]
-    return [v.name for v in values if v.dtype in recipes.FLOATS]
+    return [v.name for v in values if v.dtype in FLOATS]
 
 
 def _on_engine(name: str, model: ModelProto, trained: Model | None, problem: str | None) -> EngineCheck:
@@ -149,7 +150,7 @@ def _registry(name: str) -> Registry | None:
 
 def _operators(model: ModelProto, registry: Registry) -> tuple[OperatorCheck, ...]:
     """The operators of the inference graph in order, then those that only its recipe has."""
-    types = recipes.value_types(model)
+    types = value_types(model)
     gradients, needed = gradients_of(model), _needed(model)
     groups: dict[str, list[Found]] = {}
     known: dict[bytes, str | None] = {}
@@ -165,7 +166,7 @@ def _operators(model: ModelProto, registry: Registry) -> tuple[OperatorCheck, ..
 def _needed(model: ModelProto) -> set[str]:
     """The nodes before what a recipe computes, or where there is none, before the outputs of floats."""
     nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
-    return {_name(node) for node in recipes.upstream(nodes, _goals(model))}
+    return {_name(node) for node in upstream(nodes, _goals(model))}
 
 
 def _goals(model: ModelProto) -> list[str]:
@@ -236,9 +237,9 @@ def gradients_of(model: ModelProto) -> list[Gradient]:
         return ["not needed"] * len(nodes)
     goals = _goals(model) if found is None else [found.loss]
     reaching = compose.differentiable_values(model, nodes, goals, g)
-    needed = {_name(node) for node in recipes.upstream(nodes, goals)}
+    needed = {_name(node) for node in upstream(nodes, goals)}
     states = compose.state_names(model, nodes, goals)
-    floats = {t.name for t in model.graph.initializer if t.data_type in recipes.FLOATS and t.dims} - states
+    floats = {t.name for t in model.graph.initializer if t.data_type in FLOATS and t.dims} - states
     behind = dependents(nodes, floats)
     return [_gradient(node, behind, reaching, _name(node) in needed) for node in nodes]
 
@@ -311,13 +312,13 @@ def _advice(name: str, model: ModelProto, checks: Sequence[OperatorCheck]) -> li
     if not nodes:
         return found
     for other in (e for e in engines.ENGINES if e != name):
-        registry, types = _registry(other), recipes.value_types(model)
+        registry, types = _registry(other), value_types(model)
         if registry and not any(_problem(n, model, types, registry) for n in nodes):
             found.append(f"{other} runs these operators: --engine {other}")
     newer = _newer_opset(name, model, nodes)
     if newer:
         found.append(f"raise the opset: neuromatic convert MODEL.onnx -o NEW.onnx --opset {newer}")
-    data = dependents(model.graph.node, recipes.data_inputs(model.graph))
+    data = dependents(model.graph.node, data_inputs(model.graph))
     place = next((x for x in nodes[0].input if x in data), None)
     if place is not None:
         found.append(f"put a new head before them: --new-head N --cut-at {place}")

@@ -20,10 +20,10 @@ from neuromatic.converters.constants import dense
 from neuromatic.converters.plans import Body, Context, Plan, Scope, Step, call_lowering, run
 from neuromatic.converters.registry import OpKey, Registry, domain_name, find_schema
 from neuromatic.errors import UnsupportedOpError
-from neuromatic.external import array_of
-from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
-from neuromatic.recipe import part_for
-from neuromatic.values import Value
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
+from neuromatic.ir.tensors import array_of
+from neuromatic.ir.types import part_for
+from neuromatic.ir.values import Value
 
 __all__ = [
     "MAX_EXPANDED_NODES",

@@ -19,11 +19,11 @@ from neuromatic import (
     schedules,
 )
 from neuromatic.functional import Input
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.model import Model, load
 from neuromatic.sequential import Sequential
 from neuromatic.training import Callback, EarlyStopping, History, LearningRateScheduler, ReduceLROnPlateau
-from neuromatic.values import Value
 
 __version__ = "0.1.0"
 

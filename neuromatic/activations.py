@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value, shape_text
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 
 Emit = Callable[[GraphBuilder, Value], Value]
 

@@ -12,12 +12,13 @@ from onnx import ModelProto
 from neuromatic import compose, losses, metrics, optimizers, preparing
 from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.heads import find_value
+from neuromatic.ir.terms import Terms
+from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
 from neuromatic.parts import Parts
-from neuromatic.recipe import FLOATS, Recipe
-from neuromatic.terms import Terms
+from neuromatic.recipe import Recipe
 from neuromatic.validation import validate
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 from onnx import NodeProto, helper, numpy_helper
 
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 
 Producer = Callable[[str], NodeProto | None]
 """The node that computes the value of a name; None for what is given."""

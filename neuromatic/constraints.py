@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuromatic import operators as op
 from neuromatic._lookup import from_name
-from neuromatic.graph import GraphBuilder
-from neuromatic.terms import Term
-from neuromatic.values import Value
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.terms import Term
+from neuromatic.ir.values import Value
 
 EPSILON = 1e-7
 """What Keras adds to a norm before it divides by it."""

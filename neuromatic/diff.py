@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from neuromatic.external import array_of
+from neuromatic.ir.tensors import array_of
+from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe import METADATA_KEY
-from neuromatic.values import Value, dtype_name, shape_text
 
 Array = NDArray[Any]
 

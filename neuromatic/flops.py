@@ -7,7 +7,7 @@ from math import prod
 
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 
 FREE = {
     *("Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "DepthToSpace", "Dropout", "Expand"),

@@ -11,11 +11,12 @@ from numpy.typing import DTypeLike
 from onnx import ModelProto, helper
 
 from neuromatic.errors import ModelError
-from neuromatic.graph import BATCH, DEFAULT_OPSET, GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import BATCH, DEFAULT_OPSET
+from neuromatic.ir.terms import Terms
+from neuromatic.ir.values import Dim, Value, shape_text
 from neuromatic.layers._windows import CHANNELS
 from neuromatic.layers.base import Call, Layer, SymbolicTensor, at_lowest_opset, layer_names, tensor_order
-from neuromatic.terms import Terms
-from neuromatic.values import Dim, Value, shape_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,19 +10,14 @@ from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from neuromatic import compose, layers
 from neuromatic import recipe as recipes
-from neuromatic.dataflow import dependents, fed, store
 from neuromatic.errors import ModelError, ShapeError, UnknownNameError
-from neuromatic.graph import (
-    DEFAULT_IR_VERSION,
-    DEFAULT_OPSET,
-    NEUROMATIC_DOMAIN,
-    GraphBuilder,
-    OpsetTooLowError,
-)
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import DEFAULT_IR_VERSION, DEFAULT_OPSET, NEUROMATIC_DOMAIN, OpsetTooLowError
+from neuromatic.ir.terms import Terms
+from neuromatic.ir.traversal import data_inputs, dependents, fed, layer_of, reads, store, upstream
+from neuromatic.ir.types import value_types
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer, layer_names
-from neuromatic.summary import layer_of
-from neuromatic.terms import Terms
-from neuromatic.values import Value
 
 if TYPE_CHECKING:
     from neuromatic.layers.activations.activation import ActivationLike
@@ -108,7 +103,7 @@ def default_cut(graph: GraphProto) -> str:
         ModelError: there is none.
     """
     data = fed(graph)
-    for node in reversed(recipes.upstream(graph.node, [o.name for o in graph.output])):
+    for node in reversed(upstream(graph.node, [o.name for o in graph.output])):
         taken: list[str] = [name for name in node.input[:2] if name in data]
         if _is_product(node) and len(taken) == 1:
             return taken[0]
@@ -134,14 +129,14 @@ def value_named(graph: GraphProto, name: str) -> str:
     found = find_value(graph, name)
     if found is None:
         inner = (o for node in graph.node for o in (*node.output, layer_of(node)) if o)
-        known = dict.fromkeys([*recipes.data_inputs(graph), *inner])
+        known = dict.fromkeys([*data_inputs(graph), *inner])
         raise UnknownNameError("value, node or layer", name, known)
     return found
 
 
 def find_value(graph: GraphProto, name: str) -> str | None:
     """As :func:`value_named`, but None where there is none."""
-    values = [*recipes.data_inputs(graph), *(o for node in graph.node for o in node.output if o)]
+    values = [*data_inputs(graph), *(o for node in graph.node for o in node.output if o)]
     if name in values:
         return name
     named: list[NodeProto] = [node for node in graph.node if node.name == name]
@@ -159,7 +154,7 @@ def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
     lost = [i for i, output in enumerate(graph.output) if output.name in later]
     if not lost:
         raise ModelError(f"replace_head: no output of the model depends on {place!r}")
-    value = recipes.value_types(bare)[place]
+    value = value_types(bare)[place]
     if value.shape is None:
         raise ShapeError(f"replace_head: the rank of {place!r} is unknown; cut behind another value")
     kept = [output for output in graph.output if output.name not in later]
@@ -171,9 +166,9 @@ def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
 
 def _prune(graph: GraphProto, values: Sequence[str]) -> None:
     """Leave the nodes that some values need, and what is stored or declared for them."""
-    nodes = recipes.upstream(graph.node, values)
-    before = {name for node in graph.node for name in recipes.reads(node)}
-    after = {name for node in nodes for name in recipes.reads(node)} | set(values)
+    nodes = upstream(graph.node, values)
+    before = {name for node in graph.node for name in reads(node)}
+    after = {name for node in nodes for name in reads(node)} | set(values)
     gone = before - after | {o for node in graph.node for o in node.output} - after
     del graph.node[:]
     graph.node.extend(nodes)

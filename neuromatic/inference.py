@@ -11,7 +11,8 @@ from onnx import ModelProto, TensorProto
 
 from neuromatic import layout
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
-from neuromatic.external import array_of, detach, is_mapped, place_of
+from neuromatic.external import detach
+from neuromatic.ir.tensors import array_of, is_mapped, place_of
 from neuromatic.layout import serialize
 
 Array = NDArray[Any]

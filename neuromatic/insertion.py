@@ -9,10 +9,11 @@ from onnx import GraphProto, ModelProto
 
 from neuromatic import compose, layers
 from neuromatic import recipe as recipes
-from neuromatic.dataflow import fed, rewire
 from neuromatic.errors import UnknownNameError
-from neuromatic.graph import GraphBuilder
 from neuromatic.heads import include
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.traversal import data_inputs, fed, rewire
+from neuromatic.ir.types import FLOATS
 
 
 def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> ModelProto:
@@ -41,7 +42,7 @@ def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> M
 def _matching(graph: GraphProto, patterns: Sequence[str], g: GraphBuilder) -> list[str]:
     """The values that some patterns name, by themselves or by the node that computes them."""
     data = fed(graph)
-    named = {name: name for name in recipes.data_inputs(graph)}
+    named = {name: name for name in data_inputs(graph)}
     for node in graph.node:
         named |= {name: name for name in node.output if name}
         if node.name and node.name not in named:
@@ -49,7 +50,7 @@ def _matching(graph: GraphProto, patterns: Sequence[str], g: GraphBuilder) -> li
     floats = {
         name: value
         for name, value in named.items()
-        if value in data and g.knows(value) and g.value(value).dtype in recipes.FLOATS
+        if value in data and g.knows(value) and g.value(value).dtype in FLOATS
     }
     found: dict[str, None] = {}
     for pattern in patterns:

@@ -11,9 +11,11 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from neuromatic import compose, flops, lifting, selection
-from neuromatic import recipe as recipes
+from neuromatic.ir.opsets import opset_of
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.types import FLOATS
+from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe import Recipe
-from neuromatic.values import Value, dtype_name, shape_text
 
 RUNTIMES = {21: "older runtimes", 25: "TensorRT", 26: "onnxruntime-web"}
 """Which runtimes take which opset at most."""
@@ -74,7 +76,7 @@ def memory(model: ModelProto, recipe: Recipe | None, types: Mapping[str, Value])
     optimizer = sum(prod(t.dims) * _itemsize(t.data_type) for t in states)
     shapes = flops.sizes(types, BATCH)
     computed = {o for node in model.graph.node for o in node.output if node.op_type != "Constant"}
-    floats = [n for n in computed & shapes.keys() if types[n].dtype in recipes.FLOATS]
+    floats = [n for n in computed & shapes.keys() if types[n].dtype in FLOATS]
     activations = sum(prod(shapes[n]) * _itemsize(types[n].dtype) for n in floats)
     return Memory(
         sum(stored.values()), optimizer if recipe else ADAM_STATES * gradients, gradients, activations
@@ -83,11 +85,6 @@ def memory(model: ModelProto, recipe: Recipe | None, types: Mapping[str, Value])
 
 def _itemsize(dtype: int) -> int:
     return 0 if dtype == TensorProto.STRING else np.dtype(helper.tensor_dtype_to_np_dtype(dtype)).itemsize
-
-
-def opset_of(model: ModelProto) -> int | None:
-    """The version of ONNX' own operators that a model imports, if it imports one."""
-    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
 
 
 def runtime_notes(model: ModelProto) -> list[str]:
@@ -102,7 +99,7 @@ def runtime_notes(model: ModelProto) -> list[str]:
 
 def axes(model: ModelProto) -> list[dict[str, Any]]:
     """Each input that data are fed to, with its shape and which of its axes vary."""
-    fed = set(recipes.data_inputs(model.graph))
+    fed = set(data_inputs(model.graph))
     values = [Value.of(i.name, i.type) for i in model.graph.input if i.name in fed]
     return [
         {

@@ -25,9 +25,9 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto, TensorProto
 
 from neuromatic import external, files
-from neuromatic._walk import tensors
 from neuromatic.errors import ModelError
-from neuromatic.external import Place
+from neuromatic.ir.tensors import Place, is_mapped, place_of
+from neuromatic.ir.traversal import tensors
 
 MOST_INLINE = 3 << 29
 """Models of more bytes (1.5 GiB) get external data; one protobuf message may have at most 2 GiB."""
@@ -147,7 +147,7 @@ def stored_form(model: ModelProto, name: str) -> tuple[ModelProto, list[DataFile
     disk.CopyFrom(model)
     found: dict[str, DataFile] = {}
     for tensor in tensors(disk):
-        place = external.place_of(tensor)
+        place = place_of(tensor)
         if place is not None:
             _give_back(tensor, place, found)
     if sum(len(tensor.raw_data) for tensor in tensors(disk)) > MOST_INLINE:
@@ -164,7 +164,7 @@ def _give_back(tensor: TensorProto, place: Place, found: dict[str, DataFile]) ->
     there = place.file.exists()
     part = found.setdefault(name, DataFile(name, source=place.file if there else None))
     part.references.append((tensor, place.location))
-    if not external.is_mapped(tensor):
+    if not is_mapped(tensor):
         values = bytes(tensor.raw_data)
         if not there or place.read() != values:
             part.changed.append((place.offset, values))
@@ -197,7 +197,7 @@ def locations(path: Path) -> set[str]:
         model = ModelProto.FromString(path.read_bytes())
     except (OSError, DecodeError):
         return set()
-    entries = (e for t in tensors(model) if external.is_mapped(t) for e in t.external_data)
+    entries = (e for t in tensors(model) if is_mapped(t) for e in t.external_data)
     return {str(PurePosixPath(e.value)) for e in entries if e.key == "location"}
 
 

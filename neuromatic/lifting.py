@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from neuromatic.dataflow import dependents, fed, store
-from neuromatic.external import array_of
-from neuromatic.recipe import FLOATS
+from neuromatic.ir.tensors import array_of
+from neuromatic.ir.traversal import dependents, fed, store
+from neuromatic.ir.types import FLOATS
 
 WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "Add": (0, 1),

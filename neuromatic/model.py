@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto
 
-from neuromatic import recipe, weights
+from neuromatic import recipe
 from neuromatic.data import (
     ClassWeight,
     fit_to_fields,
@@ -21,9 +21,12 @@ from neuromatic.data import (
     with_class_weights,
 )
 from neuromatic.functional import assemble
-from neuromatic.functions import inlined
-from neuromatic.graph import DEFAULT_OPSET
 from neuromatic.inference import Session, batches
+from neuromatic.ir import parameters as weights
+from neuromatic.ir.functions import inlined
+from neuromatic.ir.opsets import DEFAULT_OPSET
+from neuromatic.ir.terms import Terms
+from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.parts import Parts
 from neuromatic.plot import Detail, Direction, draw
@@ -31,7 +34,6 @@ from neuromatic.printable import printable
 from neuromatic.schedules import LearningRate
 from neuromatic.summary import summary_text
 from neuromatic.surgery import BatchNorm, Surgery
-from neuromatic.terms import Terms
 from neuromatic.training.callbacks import Callback
 from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
@@ -104,7 +106,7 @@ class Model(Surgery):
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs that data are fed to."""
-        return tuple(recipe.data_inputs(self._proto.graph))
+        return tuple(data_inputs(self._proto.graph))
 
     def _as_model(self) -> Model:
         return self

@@ -18,9 +18,9 @@ from neuromatic.compose import (
     frozen_names,
     recorded_terms,
 )
+from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe import Recipe
-from neuromatic.terms import NO_TERMS, Terms
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.files import replacing
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.printable import printable
 from neuromatic.quiet import quiet
-from neuromatic.recipe import data_inputs, strip
+from neuromatic.recipe import strip
 from neuromatic.summary import Row, counted, rows
-from neuromatic.values import Value, dtype_name, shape_text
 
 Detail = Literal["layers", "nodes"]
 Direction = Literal["down", "right"]

@@ -17,7 +17,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neuromatic import lifting
 from neuromatic.compose import is_batch_normalization
-from neuromatic.recipe import FLOATS, METADATA_KEY
+from neuromatic.ir.types import FLOATS
+from neuromatic.recipe import METADATA_KEY
 
 TRAINING_MODE = "training_mode"
 

@@ -10,26 +10,20 @@ no place for (which values are metrics, which input is the target of which outpu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import prod
 from typing import Any
 
-import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, numpy_helper
 
-from neuromatic.errors import InvalidModelError, RecipeError
-from neuromatic.external import is_mapped
-from neuromatic.graph import DEFAULT_IR_VERSION, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
+from neuromatic.errors import RecipeError
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
+from neuromatic.ir.traversal import upstream
+from neuromatic.ir.types import combined, part_for, value_types
 from neuromatic.printable import CONTROL
-from neuromatic.values import Value
 
 METADATA_KEY = "neuromatic.recipe"
 METADATA_VERSION = 1
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
-"""The types of what can be trained."""
-SMALL = 1024
-"""Initializers of at most this many elements may be shapes or axes, which shape inference needs to see."""
 
 
 @dataclass(frozen=True)
@@ -222,113 +216,6 @@ def _check_text(*values: object) -> None:
             raise TypeError(f"{value!r} is not a name")
         if CONTROL.search(value):
             raise ValueError(f"the name {value[:60]!r} has a control character")
-
-
-def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:
-    """The training step as one graph: the inference graph followed by the algorithm, as ONNX defines it.
-
-    Its IR version is one that allows functions and initializers that are no inputs, whatever the model's.
-
-    Args:
-        weights: with False, large initializers become inputs; for work on types alone.
-    """
-    merged = ModelProto(ir_version=max(model.ir_version, DEFAULT_IR_VERSION))
-    merged.opset_import.extend(model.opset_import)
-    merged.functions.extend(model.functions)
-    merged.graph.name = model.graph.name
-    parts = [model.graph, *(info.algorithm for info in model.training_info)]
-    for part in parts:
-        merged.graph.node.extend(part.node)
-        merged.graph.input.extend(part.input)
-        merged.graph.output.extend(part.output)
-        merged.graph.value_info.extend(part.value_info)
-        if weights:
-            merged.graph.initializer.extend(part.initializer)
-            merged.graph.sparse_initializer.extend(part.sparse_initializer)
-        else:
-            _declare_types(merged.graph, part)
-    return merged
-
-
-def _declare_types(graph: GraphProto, part: GraphProto) -> None:
-    declared = {i.name for i in graph.input}
-    for tensor in part.initializer:
-        if prod(tensor.dims) <= SMALL and not is_mapped(tensor):
-            graph.initializer.append(tensor)
-        elif tensor.name not in declared:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    for sparse in part.sparse_initializer:
-        graph.input.append(
-            helper.make_tensor_value_info(sparse.values.name, sparse.values.data_type, sparse.dims)
-        )
-
-
-def value_types(model: ModelProto) -> dict[str, Value]:
-    """Every value of a model's graphs, by name, with its type as far as shape inference finds it.
-
-    Raises:
-        InvalidModelError: the declared types contradict the inferred ones.
-    """
-    try:
-        graph = onnx.shape_inference.infer_shapes(combined(model, weights=False), data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InvalidModelError(f"the types in the model do not fit: {reason}") from error
-    found = {v.name: Value.of(v.name, v.type) for v in [*graph.value_info, *graph.input, *graph.output]}
-    for tensor in graph.initializer:
-        found[tensor.name] = Value(tensor.name, tensor.data_type, tuple(tensor.dims))
-    return found
-
-
-def data_inputs(graph: GraphProto) -> list[str]:
-    """The inputs that data are fed to: those without an initializer."""
-    initialized = {t.name for t in graph.initializer}
-    return [i.name for i in graph.input if i.name not in initialized]
-
-
-def computed_values(graph: GraphProto) -> list[str]:
-    """The values that a loss may be of: the outputs, and what any node computes."""
-    inner = (name for node in graph.node for name in node.output if name)
-    return list(dict.fromkeys([*(o.name for o in graph.output), *inner]))
-
-
-def upstream(nodes: Sequence[NodeProto], names: Iterable[str]) -> list[NodeProto]:
-    """The nodes that the named values depend on, in order."""
-    needed = set(names)
-    kept = []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(reads(node))
-    return kept[::-1]
-
-
-def reads(node: NodeProto) -> Iterator[str]:
-    """The values that a node reads, those inside the graphs that it carries included."""
-    yield from filter(None, node.input)
-    for attribute in node.attribute:
-        for graph in [attribute.g, *attribute.graphs]:
-            for inner in graph.node:
-                yield from reads(inner)
-            yield from (output.name for output in graph.output)
-
-
-def part_for(model: ModelProto, outputs: Sequence[str], types: Mapping[str, Value]) -> ModelProto:
-    """The part of the combined graph that computes ``outputs``; for evaluation in any ONNX runtime."""
-    whole = combined(model)
-    graph = whole.graph
-    nodes = upstream(graph.node, outputs)
-    used = {name for node in nodes for name in reads(node)} | set(outputs)
-    part = ModelProto(ir_version=whole.ir_version)
-    part.opset_import.extend(model.opset_import)
-    part.functions.extend(model.functions)
-    part.graph.name = graph.name
-    part.graph.node.extend(nodes)
-    part.graph.input.extend(i for i in graph.input if i.name in used)
-    part.graph.initializer.extend(t for t in graph.initializer if t.name in used)
-    part.graph.sparse_initializer.extend(t for t in graph.sparse_initializer if t.values.name in used)
-    part.graph.output.extend(helper.make_value_info(name, types[name].type_proto()) for name in outputs)
-    return part
 
 
 def evaluation_part(model: ModelProto, recipe: Recipe) -> ModelProto:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from neuromatic import operators as op
 from neuromatic._lookup import from_name
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.terms import Term
-from neuromatic.values import Value, shape_text
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.terms import Term
+from neuromatic.ir.values import Value, shape_text
 
 
 class Regularizer(ABC):

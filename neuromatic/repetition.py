@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, numpy_helper
 
-from neuromatic import _walk
-from neuromatic._constants import FOLDED
 from neuromatic.errors import InvalidModelError
-from neuromatic.external import is_mapped
-from neuromatic.recipe import reads, upstream
+from neuromatic.ir import traversal as _walk
+from neuromatic.ir.folding import FOLDED
+from neuromatic.ir.tensors import is_mapped
+from neuromatic.ir.traversal import reads, upstream
 
 Array = NDArray[Any]
 Known = MutableMapping[str, Array | None]

@@ -10,10 +10,9 @@ from onnx import ModelProto
 
 from neuromatic import compose
 from neuromatic import recipe as recipes
-from neuromatic.dataflow import fed
 from neuromatic.errors import UnknownNameError
+from neuromatic.ir.traversal import fed, layer_of
 from neuromatic.recipe import Recipe
-from neuromatic.summary import layer_of
 
 Role = Literal["trained", "trainable", "frozen", "state", "constant"]
 """What becomes of an initializer in training.

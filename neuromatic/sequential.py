@@ -15,10 +15,10 @@ from onnx import ModelProto
 from neuromatic._fluent import FluentLayers
 from neuromatic.errors import ShapeError
 from neuromatic.functional import Assembled, Input, assemble
-from neuromatic.graph import DEFAULT_OPSET
+from neuromatic.ir.opsets import DEFAULT_OPSET
+from neuromatic.ir.values import Dim
 from neuromatic.layers.base import Layer, SymbolicTensor
 from neuromatic.model import Model
-from neuromatic.values import Dim
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,15 +8,17 @@ from io import StringIO
 from itertools import groupby
 from math import prod
 
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from neuromatic import flops
-from neuromatic.recipe import Recipe, strip, value_types
-from neuromatic.values import Shape, shape_text
+from neuromatic.ir.traversal import layer_of
+from neuromatic.ir.types import value_types
+from neuromatic.ir.values import Shape, shape_text
+from neuromatic.recipe import Recipe, strip
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,6 @@ def rows(model: ModelProto, *, by_node: bool = False) -> list[Row]:
             row = _joined(found.pop(), row)
         found.append(row)
     return found
-
-
-def layer_of(node: NodeProto) -> str:
-    """The layer that a node belongs to: its name up to the last slash, or its output where it has none."""
-    return node.name.rsplit("/", 1)[0] or node.output[0]
 
 
 def _joined(first: Row, second: Row) -> Row:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from onnx import ModelProto
 
-from neuromatic import heads, insertion, lifting, selection, weights
+from neuromatic import heads, insertion, lifting, selection
 from neuromatic.choosing import Choosing
+from neuromatic.ir import parameters as weights
 from neuromatic.layers.base import Layer
 from neuromatic.parts import Parts
 from neuromatic.validation import validate

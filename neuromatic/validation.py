@@ -10,9 +10,11 @@ from onnx import GraphProto, ModelProto, TensorProto
 
 from neuromatic import recipe as recipes
 from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.ir.traversal import computed_values
+from neuromatic.ir.types import FLOATS, combined, value_types
+from neuromatic.ir.values import Shape, Value, dtype_name, shape_text
 from neuromatic.metrics import RESULTS, result_of
-from neuromatic.recipe import FLOATS, MetricSums, Recipe
-from neuromatic.values import Shape, Value, dtype_name, shape_text
+from neuromatic.recipe import MetricSums, Recipe
 
 
 def validate(model: ModelProto) -> Recipe | None:
@@ -25,8 +27,8 @@ def validate(model: ModelProto) -> Recipe | None:
     if recipe is None:
         return None
     try:
-        onnx.checker.check_model(recipes.combined(model, weights=False))
-        types = recipes.value_types(model)
+        onnx.checker.check_model(combined(model, weights=False))
+        types = value_types(model)
     except (onnx.checker.ValidationError, InvalidModelError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise RecipeError(f"the training graph is not valid ONNX: {reason}") from error
@@ -37,7 +39,7 @@ def validate(model: ModelProto) -> Recipe | None:
     if problems:
         raise RecipeError(f"{problems[0]}, but the model has no initializer of that name")
     _check_values(recipe, types)
-    _check_inputs(recipe, algorithm, set(recipes.computed_values(model.graph)))
+    _check_inputs(recipe, algorithm, set(computed_values(model.graph)))
     _check_class_axes(recipe, types)
     _check_state(recipe, types)
     for name, new in recipe.updates.items():

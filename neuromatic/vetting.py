@@ -26,10 +26,11 @@ import onnx
 import onnx.inliner
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
-from neuromatic import _walk, recipe
-from neuromatic._constants import fold
 from neuromatic.errors import InvalidModelError
-from neuromatic.external import BITS, byte_count, is_mapped
+from neuromatic.ir import traversal as _walk
+from neuromatic.ir.folding import fold
+from neuromatic.ir.tensors import BITS, byte_count, is_mapped
+from neuromatic.ir.types import combined
 from neuromatic.repetition import runs
 
 MOST_EXPANDED = 50_000
@@ -72,7 +73,7 @@ def check_sizes(model: ModelProto) -> None:
     Raises:
         InvalidModelError: one exceeds a limit.
     """
-    types = recipe.combined(model, weights=False)
+    types = combined(model, weights=False)
     if model.functions:
         types = onnx.inliner.inline_local_functions(types)
     fold(types)

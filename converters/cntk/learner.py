@@ -11,7 +11,7 @@ from typing import Any
 
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_DOMAIN
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_DOMAIN
 from neuromatic.optimizers import local_function
 from neuromatic.recipe import Recipe, is_gradient
 

@@ -21,6 +21,8 @@ from neuromatic.converters.cntk.graph import Graph, Tensor
 from neuromatic.converters.cntk.norm import DEFAULT_EPSILON, statistics_key
 from neuromatic.converters.normalize import to_opset9
 from neuromatic.errors import UnsupportedFeatureError
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.types import value_types
 
 Array = NDArray[Any]
 ENGINE = "cntk's native import"
@@ -48,7 +50,7 @@ class Native:
         In training each BatchNormalization leaves the statistics of its batch in scratch cells, as the
         recorded one does.
         """
-        inputs = [name for name in recipes.data_inputs(self.model.graph) if name in graph.inputs]
+        inputs = [name for name in data_inputs(self.model.graph) if name in graph.inputs]
         cells = {name: values[name] for name in self.cells}
         if training:
             statistics = [name for node in self.normalizations for name in node.input[3:5]]
@@ -110,7 +112,7 @@ def native(model: ModelProto, cells: Collection[str], algorithm: Collection[Node
     names = list(dict.fromkeys([*(o.name for o in model.graph.output), *sorted(made & used)]))
     if dropout := next((n for n in model.graph.node if n.op_type == "Dropout"), None):
         raise UnsupportedFeatureError(f"{ENGINE} draws Dropout's masks of its own: node {dropout.name!r}")
-    types = recipes.value_types(model)
+    types = value_types(model)
     part = recipes.strip(model)
     del part.graph.output[:]
     part.graph.output.extend(helper.make_value_info(name, types[name].type_proto()) for name in names)

@@ -19,6 +19,7 @@ from neuromatic.converters.cntk.native import Native, native
 from neuromatic.converters.cntk.recording import RecordingContext, call
 from neuromatic.converters.lowering import initial_values, plan, plan_outputs, run
 from neuromatic.errors import RecipeError, UnsupportedFeatureError
+from neuromatic.ir.traversal import data_inputs
 
 Array = NDArray[Any]
 Kind = Literal["train", "evaluate", "predict"]
@@ -154,7 +155,7 @@ class Recorder:
             values[recipe.step] = HostValue(lambda moment: np.array(moment.step, counter))
         if recipe.learning_rate is not None:
             values[recipe.learning_rate] = HostValue(lambda m: np.array(m.learning_rate, np.float32))
-        inputs = recipes.data_inputs(self.model.graph)
+        inputs = data_inputs(self.model.graph)
         for name, shape, dtype in spec:
             if kind != "predict" or name in inputs:
                 values[name] = graph.input(name, (None, *shape), np.dtype(dtype))

@@ -17,15 +17,15 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto
 
-from neuromatic import weights
 from neuromatic.converters.formats.onnx_file import default_opset, raise_opset
 from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field
 from neuromatic.errors import ConversionError, EngineNotAvailableError
 from neuromatic.files import replacing
-from neuromatic.graph import BATCH, DEFAULT_OPSET
 from neuromatic.inference import Session
+from neuromatic.ir import parameters as weights
+from neuromatic.ir.opsets import BATCH, DEFAULT_OPSET
 from neuromatic.quiet import quiet, wanted
 
 EXPORTED_OPSETS = range(11, 19)

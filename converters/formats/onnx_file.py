@@ -19,11 +19,12 @@ from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
-from neuromatic.graph import ir_version_for
 from neuromatic.inference import Session
+from neuromatic.ir.opsets import ir_version_for
+from neuromatic.ir.parameters import check_model
+from neuromatic.ir.types import value_types
 from neuromatic.recipe import Recipe
 from neuromatic.validation import validate
-from neuromatic.weights import check_model
 
 
 def convert(
@@ -157,7 +158,7 @@ def _converted(model: ModelProto, graph: GraphProto, opset: int) -> GraphProto:
 
 def _convert_algorithm(result: ModelProto, model: ModelProto, recipe: Recipe, opset: int) -> None:
     """Convert the training algorithm, with the values it takes from the inference graph as inputs."""
-    types = recipes.value_types(model)
+    types = value_types(model)
     algorithm = model.training_info[0].algorithm
     own = _names(algorithm)
     used = (_used(algorithm.node) | {*recipe.trainable, recipe.loss}) & types.keys() - own

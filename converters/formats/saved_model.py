@@ -25,8 +25,8 @@ from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
 from neuromatic.errors import ConversionError
 from neuromatic.inference import Session
+from neuromatic.ir.types import FLOATS
 from neuromatic.quiet import quiet
-from neuromatic.recipe import FLOATS
 
 MARKER = "saved_model.pb"
 """The file by which a folder is known to be a SavedModel."""

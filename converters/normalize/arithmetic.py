@@ -9,8 +9,8 @@ from onnx import ModelProto, TensorProto
 
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, is_float, rewrite
 from neuromatic.converters.normalize.shapes import axes_of_or_none, reshape
-from neuromatic.operators import cast, reduce
-from neuromatic.values import Value
+from neuromatic.ir.portable_ops import cast, reduce
+from neuromatic.ir.values import Value
 
 REDUCTIONS = (
     "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",

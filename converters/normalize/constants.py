@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from neuromatic.converters.normalize.graph import Array, Node, Results, Rewriter, constant_array, rewrite
-from neuromatic.values import Shape, Value
+from neuromatic.ir.values import Shape, Value
 
 SIZES = (10_007, 10_009)
 """Two sizes of the batch, primes that no model has as a dimension: what is equal for both is a constant."""

@@ -19,7 +19,7 @@ from neuromatic.converters.normalize.arithmetic import REDUCTIONS
 from neuromatic.converters.normalize.graph import Node, NoFormError, Results, Rewriter, Rule, axes_of, rewrite
 from neuromatic.converters.registry import find_schema
 from neuromatic.errors import ModelError, UnsupportedOpError
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 
 OPSET = 9
 ENGINE = "cntk native import"

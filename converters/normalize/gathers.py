@@ -9,7 +9,7 @@ from onnx import ModelProto, TensorProto
 
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, rewrite
 from neuromatic.converters.normalize.shapes import reshape, slice_axis
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 
 MAX_SLICES = 64
 """Constant indices that need more slices are left to ``Gather``."""

@@ -20,10 +20,10 @@ from neuromatic.converters.formats.onnx_file import default_opset
 from neuromatic.converters.lowering import resolve_attributes
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.errors import ModelError
-from neuromatic.external import array_of, is_mapped
-from neuromatic.graph import GraphBuilder
-from neuromatic.recipe import upstream
-from neuromatic.values import Dim, Shape, Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.tensors import array_of, is_mapped
+from neuromatic.ir.traversal import upstream
+from neuromatic.ir.values import Dim, Shape, Value
 
 Array = NDArray[Any]
 

@@ -12,8 +12,8 @@ from onnx import ModelProto, TensorProto
 from neuromatic.converters.lowering import describe
 from neuromatic.converters.normalize.forms import ENGINE
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, rewrite, static
-from neuromatic.recipe import data_inputs
-from neuromatic.values import dtype_name, shape_text
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import dtype_name, shape_text
 
 FLOAT, BOOL, INT32, INT64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64
 

@@ -9,8 +9,8 @@ from onnx import ModelProto
 
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, is_float, rewrite, static
 from neuromatic.converters.normalize.shapes import reshape
-from neuromatic.operators import reduce
-from neuromatic.values import Value
+from neuromatic.ir.portable_ops import reduce
+from neuromatic.ir.values import Value
 
 
 def decompose_norms(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:

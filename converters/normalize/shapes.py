@@ -18,8 +18,8 @@ from neuromatic.converters.normalize.graph import (
     rewrite,
     static,
 )
-from neuromatic.operators import cast
-from neuromatic.values import Dim, Shape, Value
+from neuromatic.ir.portable_ops import cast
+from neuromatic.ir.values import Dim, Shape, Value
 
 AXES_INPUT = {
     **dict.fromkeys(

@@ -11,8 +11,9 @@ from onnx import ModelProto
 from neuromatic import recipe as recipes
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, rewrite
 from neuromatic.errors import UnsupportedFeatureError
-from neuromatic.graph import BATCH
-from neuromatic.values import Value, shape_text
+from neuromatic.ir.opsets import BATCH
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import Value, shape_text
 
 EXPANDED = (
     "Celu",
@@ -74,7 +75,7 @@ def drop_unused(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:
     graph = result.graph
     used = {name for node in graph.node for name in node.input} | {o.name for o in graph.output} | {*keep}
     initializers = [t for t in graph.initializer if t.name in used]
-    inputs = [i for i in graph.input if i.name in set(recipes.data_inputs(graph))]
+    inputs = [i for i in graph.input if i.name in set(data_inputs(graph))]
     del graph.initializer[:], graph.input[:]
     graph.initializer.extend(initializers)
     graph.input.extend(inputs)
@@ -95,7 +96,7 @@ def free_batch(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:
     freed.CopyFrom(model)
     symbol = Rewriter(model).batch or BATCH
     for item in freed.graph.input:
-        if item.name not in recipes.data_inputs(model.graph):
+        if item.name not in data_inputs(model.graph):
             continue
         shape = Value.of(item.name, item.type).shape
         if not shape:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from onnx import GraphProto, ModelProto, StringStringEntryProto
 
-from neuromatic.graph import NEUROMATIC_DOMAIN
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 
 KIND = "pkg.torch.export.graph_signature.InputSpec.kind"
 SIGNATURE = "pkg.torch.export.ExportedProgram.graph_signature"

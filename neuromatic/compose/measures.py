@@ -11,10 +11,10 @@ from onnx import ModelProto
 from neuromatic.compose.objective import LOSS
 from neuromatic.compose.recorded import copy_part
 from neuromatic.errors import RecipeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics import Metric
 from neuromatic.recipe import MetricSums, Recipe, Target
-from neuromatic.values import Value
 
 
 class Measures(ABC):

@@ -20,10 +20,13 @@ from neuromatic.compose.terms import constrained, with_penalties
 from neuromatic.compose.trainable import trainable_names
 from neuromatic.compose.update import optimize, optimizer_note, scaled, schedule_note
 from neuromatic.errors import RecipeError
-from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN
+from neuromatic.ir.terms import NO_TERMS, Terms
+from neuromatic.ir.traversal import computed_values, upstream
+from neuromatic.ir.types import value_types
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe import METADATA_KEY, Recipe
-from neuromatic.terms import NO_TERMS, Terms
 
 LEARNING_RATE = "learning_rate"
 STEP = "step"
@@ -51,7 +54,7 @@ def compose(
     """
     result = recipes.strip(model)
     g = algorithm_builder(result)
-    outputs = {name: g.value(name) for name in recipes.computed_values(result.graph) if g.knows(name)}
+    outputs = {name: g.value(name) for name in computed_values(result.graph) if g.knows(name)}
     masks = {name: g.value(mask) for name, mask in terms.masks.items()}
     loss, targets = objective.emit(g, outputs, masks)
     if not objective.complete:
@@ -69,7 +72,7 @@ def compose(
     target = scaled(g, loss, optimizer)
     new = optimize(g, result, target, trainable, optimizer, learning_rate, step)
     updates = constrained(g, new, terms)
-    reached = recipes.upstream(nodes, [loss.name])
+    reached = upstream(nodes, [loss.name])
     updates.update(running_statistics(g, reached, result, frozen))
     updates.update(layer_states(g, reached, result, frozen))
     recipe = Recipe(
@@ -100,7 +103,7 @@ def state_names(model: ModelProto, nodes: Sequence[NodeProto], values: Iterable[
     """The initializers that a step replaces without training them, of the nodes that some values need."""
     stored = {t.name for t in model.graph.initializer}
     found = set[str]()
-    for node in recipes.upstream(nodes, values):
+    for node in upstream(nodes, values):
         found.update(node.input[3:5] if is_batch_normalization(node) else ())
         found.update(state_inputs(model, node).values())
     return frozenset(found & stored)
@@ -119,7 +122,7 @@ def algorithm_builder(model: ModelProto) -> GraphBuilder:
     g = GraphBuilder(opset=opset)
     g.graph.name = "training"
     producers = {name: node for node in model.graph.node for name in node.output if name}
-    for value in recipes.value_types(model).values():
+    for value in value_types(model).values():
         g.declare(value, producers.get(value.name))
     g.reserve(node.name for node in model.graph.node)
     for function in model.functions:

@@ -7,15 +7,16 @@ from collections.abc import Collection, Sequence
 import onnx.defs
 from onnx import ModelProto
 
-from neuromatic import recipe as recipes
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.traversal import upstream
+from neuromatic.ir.types import value_types
+from neuromatic.ir.values import Value
 
 
 def copy_part(g: GraphBuilder, model: ModelProto, outputs: Sequence[str], targets: Collection[str]) -> None:
     """Copy what ``outputs`` need from a model's algorithm graph, except what is there already."""
-    algorithm, types = model.training_info[0].algorithm, recipes.value_types(model)
-    nodes = [n for n in recipes.upstream(algorithm.node, outputs) if not g.knows(n.output[0])]
+    algorithm, types = model.training_info[0].algorithm, value_types(model)
+    nodes = [n for n in upstream(algorithm.node, outputs) if not g.knows(n.output[0])]
     used = {name for node in nodes for name in node.input}
     for tensor in algorithm.initializer:
         if tensor.name in used and not g.knows(tensor.name):

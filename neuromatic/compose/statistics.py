@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
-from neuromatic.functions import NEW
-from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX, GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.functions import NEW
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
+from neuromatic.ir.values import Value
 
 
 def is_batch_normalization(node: NodeProto) -> bool:

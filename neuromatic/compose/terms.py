@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto
 
-from neuromatic import functions
-from neuromatic import operators as op
-from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder
-from neuromatic.terms import Penalty, Term, Terms
-from neuromatic.values import Value
+from neuromatic.ir import functions
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
+from neuromatic.ir.terms import Penalty, Term, Terms
+from neuromatic.ir.values import Value
 
 PENALTY = "penalty"
 CONSTRAINT = "constraint"

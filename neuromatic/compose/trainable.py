@@ -10,8 +10,8 @@ from onnx.defs import OpSchema, SchemaError
 
 from neuromatic.compose.exporters import exported_constants
 from neuromatic.compose.statistics import state_inputs
-from neuromatic.graph import GraphBuilder
-from neuromatic.recipe import FLOATS
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.types import FLOATS
 
 
 def trainable_names(model: ModelProto, nodes: Sequence[NodeProto], loss: str, g: GraphBuilder) -> list[str]:

@@ -12,11 +12,12 @@ from neuromatic import optimizers, schedules
 from neuromatic import recipe as recipes
 from neuromatic.compose.terms import CONSTRAINT
 from neuromatic.errors import RecipeError
-from neuromatic.graph import TRAINING_DOMAIN, GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import TRAINING_DOMAIN
+from neuromatic.ir.values import Value
 from neuromatic.optimizers import Optimizer, Setting, State, UpdateRule
 from neuromatic.recipe import Recipe
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 NOT_KEPT = "this recipe's optimizer cannot be kept; choose one with .optimizer(...)"
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from neuromatic.errors import DataError
-from neuromatic.recipe import Recipe, data_inputs
-from neuromatic.values import Shape, Value, shape_text
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import Shape, Value, shape_text
+from neuromatic.recipe import Recipe
 
 Array = NDArray[Any]
 

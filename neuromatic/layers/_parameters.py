@@ -8,10 +8,10 @@ from onnx import TensorProto
 
 from neuromatic import constraints, initializers, regularizers
 from neuromatic.constraints import ConstraintLike
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value
 
 
 def parameter(

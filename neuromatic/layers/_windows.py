@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Dim, Shape, Value, shape_text
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Dim, Shape, Value, shape_text
 
 Sizes = int | Sequence[int]
 """One integer for all spatial axes, or one for each."""

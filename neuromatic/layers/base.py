@@ -11,8 +11,9 @@ from onnx import TensorProto
 
 from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError
-from neuromatic.graph import DEFAULT_OPSET, GraphBuilder, OpsetTooLowError
-from neuromatic.values import Shape, Value, shape_text
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import DEFAULT_OPSET, OpsetTooLowError
+from neuromatic.ir.values import Shape, Value, shape_text
 
 Result = TypeVar("Result")
 

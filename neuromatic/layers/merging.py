@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from onnx import TensorProto, helper
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Dim, Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.normalization._statistics import of_unit_length
-from neuromatic.values import Dim, Value, shape_text
 
 __all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"]
 

@@ -9,14 +9,14 @@ from typing import ClassVar
 
 from onnx import TensorProto
 
-from neuromatic import functions
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import functions
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import penalize_activity
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import L1L2
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "ActivityRegularization",

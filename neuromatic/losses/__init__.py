@@ -13,7 +13,8 @@ from typing import Any
 from onnx import FunctionProto, ModelProto
 
 from neuromatic._lookup import by_name, from_name
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses import ctc, focal, hinge, probabilistic, regression, segmentation, similarity
 from neuromatic.losses._reduction import Reduction
 from neuromatic.losses.base import ElementLoss, FunctionLoss, Loss
@@ -25,7 +26,6 @@ from neuromatic.losses.probabilistic import *
 from neuromatic.losses.regression import *
 from neuromatic.losses.segmentation import *
 from neuromatic.losses.similarity import *
-from neuromatic.values import Value
 
 __all__ = [
     "LOSSES",

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value, shape_text
 from neuromatic.losses._classes import class_count, one_hot
 from neuromatic.losses.base import Loss, class_axis
 from neuromatic.losses.similarity import NEVER
-from neuromatic.values import Shape, Value, shape_text
 
 __all__ = ["CTC"]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromatic import operators as op
 from neuromatic.class_axis import has_one_channel
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses._classes import (
     binary_crossentropy,
     class_axis_of,
@@ -18,7 +19,6 @@ from neuromatic.losses._classes import (
     smoothed_categorical,
 )
 from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis
-from neuromatic.values import Value
 
 __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses.base import ElementLoss, Loss, class_axis
-from neuromatic.values import Value
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 

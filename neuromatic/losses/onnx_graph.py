@@ -13,12 +13,12 @@ import onnx.inliner
 import onnx.version_converter
 from onnx import FunctionProto, ModelProto, TensorProto, helper
 
-from neuromatic import weights
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import parameters as weights
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
 from neuromatic.losses.base import Loss
-from neuromatic.recipe import data_inputs
-from neuromatic.values import Dim, Shape, Value, dtype_name, shape_text
 
 NAMES = ("y_true", "y_pred")
 Source = str | os.PathLike[str] | ModelProto | FunctionProto

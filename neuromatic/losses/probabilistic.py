@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from neuromatic import operators as op
 from neuromatic._lookup import snake_case
 from neuromatic.class_axis import has_one_channel
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.losses._classes import (
     binary_crossentropy,
     class_axis_of,
@@ -20,7 +21,6 @@ from neuromatic.losses._classes import (
     smoothed_categorical,
 )
 from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis, input_of
-from neuromatic.values import Shape, Value
 
 __all__ = [
     "BinaryCrossentropy",

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis, softplus
-from neuromatic.values import Value
 
 __all__ = [
     "CosineSimilarity",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.losses.base import EPSILON, Loss
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Dice", "Tversky"]
 

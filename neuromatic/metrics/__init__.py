@@ -13,7 +13,8 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from neuromatic._lookup import by_name, from_name, snake_case
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses import Loss
 from neuromatic.metrics import (
     accuracy,
@@ -37,7 +38,6 @@ from neuromatic.metrics.probabilistic import *
 from neuromatic.metrics.reduction import *
 from neuromatic.metrics.regression import *
 from neuromatic.metrics.results import RESULTS, Result, result_of, result_text
-from neuromatic.values import Value
 
 __all__ = ["METRICS", "RESULTS", "Metric", "MetricLike", "Result", "get", "result_of", "result_text"]
 __all__ += accuracy.__all__

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value, shape_text
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 
 
 def check_number(

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.metrics._checks import known_size
-from neuromatic.values import Value, shape_text
 
 LOWEST = -1e10
 """What Keras makes of scores that are not among the best, and the threshold that the best are above."""

@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.metrics._checks import check_integer, check_number, check_ranks, known_size
 from neuromatic.metrics.base import MeanOfValues, Metric
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "Accuracy",

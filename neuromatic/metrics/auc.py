@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics._checks import (
     check_choice,
     check_integer,
@@ -21,7 +22,6 @@ from neuromatic.metrics._checks import (
 )
 from neuromatic.metrics._thresholds import ROUNDING, confusion_counts, evenly_spread
 from neuromatic.metrics.base import Metric
-from neuromatic.values import Value
 
 __all__ = ["AUC", "F1Score", "FBetaScore"]
 

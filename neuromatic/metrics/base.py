@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic._lookup import snake_case
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.losses import ElementLoss, Loss
 from neuromatic.metrics._checks import check_ranks
-from neuromatic.values import Value, shape_text
 
 
 @dataclass(frozen=True)

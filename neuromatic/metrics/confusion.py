@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics._checks import check_integer, check_number, check_ranks
 from neuromatic.metrics._thresholds import LOWEST, confusion_counts, evenly_spread, only_best, only_class
 from neuromatic.metrics.base import Metric
-from neuromatic.values import Value
 
 __all__ = [
     "FalseNegatives",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.metrics._checks import check_ranks
 from neuromatic.metrics.base import MeanOfValues
 from neuromatic.metrics.results import EPSILON
-from neuromatic.values import Value, shape_text
 
 __all__ = ["PearsonCorrelation", "ConcordanceCorrelation"]
 

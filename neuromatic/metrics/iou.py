@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics._checks import check_integer, check_number, check_ranks, known_size
 from neuromatic.metrics.accuracy import largest, one_hot, task_of
 from neuromatic.metrics.base import Metric
-from neuromatic.values import Value
 
 __all__ = [
     "BinaryIoU",

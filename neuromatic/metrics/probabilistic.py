@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuromatic import losses
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics.accuracy import Task, task_of
 from neuromatic.metrics.base import MeanOfLoss, MeanOfValues
-from neuromatic.values import Value
 
 __all__ = [
     "BinaryCrossentropy",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuromatic._lookup import snake_case
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses import Loss
 from neuromatic.metrics.base import MeanOfValues, loss_values
-from neuromatic.values import Value
 
 __all__ = ["Mean", "Sum", "MeanMetricWrapper"]
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 from onnx import TensorProto
 
 from neuromatic import losses
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.metrics._checks import check_choice, check_integer, check_matrix, check_ranks, known_size
 from neuromatic.metrics.base import MeanOfLoss, Metric
-from neuromatic.values import Value
 
 __all__ = [
     "CosineSimilarity",

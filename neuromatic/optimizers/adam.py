@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from neuromatic.graph import TRAINING_DOMAIN
+from neuromatic.ir.opsets import TRAINING_DOMAIN
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Attributes, Optimizer, State, UpdateRule
 from neuromatic.optimizers.checks import FLAG, NOT_NEGATIVE, POSITIVE, RATE, SHARE, STEPS, Check, checked
 from neuromatic.optimizers.formula import Number, formula, maximum, minimum, norm, sqrt, square, where
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["Adam", "AdamW", "Adamax", "Lamb", "Nadam", "ScheduleFreeAdamW"]
 

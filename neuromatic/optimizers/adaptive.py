@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Optimizer, State, UpdateRule
 from neuromatic.optimizers.checks import FLAG, NOT_NEGATIVE, NUMBER, POSITIVE, RATE, SHARE, Check, checked
 from neuromatic.optimizers.formula import (
@@ -17,7 +18,6 @@ from neuromatic.optimizers.formula import (
 )
 from neuromatic.optimizers.setting import shape_of
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["Adadelta", "Adafactor", "Adagrad", "Ftrl", "RMSprop"]
 

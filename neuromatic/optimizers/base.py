@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from onnx import FunctionProto, TensorProto, helper, numpy_helper
 
-from neuromatic import operators as op
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.graph import NEUROMATIC_DOMAIN
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
+from neuromatic.ir.values import Value, dtype_name
 from neuromatic.optimizers.checks import (
     COUNT,
     FLAG,
@@ -34,7 +35,6 @@ from neuromatic.optimizers.formula import (
 from neuromatic.optimizers.setting import Setting, shape_of
 from neuromatic.optimizers.steps import updated
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value, dtype_name
 
 Attributes = Mapping[str, Any]
 

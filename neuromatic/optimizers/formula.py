@@ -13,10 +13,11 @@ from typing import Any
 
 from onnx import FunctionProto, TensorProto, helper
 
-from neuromatic import operators as op
 from neuromatic.errors import RecipeError
-from neuromatic.graph import DEFAULT_OPSET, NEUROMATIC_DOMAIN, GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN
+from neuromatic.ir.values import Value
 
 LOWEST_OPSET = 12
 """Constants that are attributes of a function exist from opset 12 on."""

@@ -8,11 +8,11 @@ from typing import Any
 
 from onnx import FunctionProto
 
-from neuromatic.graph import NEUROMATIC_DOMAIN
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Optimizer, UpdateRule
 from neuromatic.optimizers.checks import RATE, checked
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["FunctionOptimizer"]
 

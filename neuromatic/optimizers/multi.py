@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from neuromatic.errors import UnknownNameError
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Optimizer, UpdateRule, changed
 from neuromatic.optimizers.setting import Setting
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["MultiOptimizer"]
 

@@ -8,6 +8,7 @@ from math import sqrt
 
 from onnx import FunctionProto
 
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.adam import adam_rule
 from neuromatic.optimizers.base import Optimizer, UpdateRule
 from neuromatic.optimizers.checks import (
@@ -26,7 +27,6 @@ from neuromatic.optimizers.expressions import any_found
 from neuromatic.optimizers.formula import Formula, Number, norm
 from neuromatic.optimizers.setting import Setting, shape_of
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["Muon"]
 

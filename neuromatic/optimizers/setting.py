@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Optimizer, UpdateRule
 from neuromatic.optimizers.checks import FLAG, RATE, SHARE, Check, checked
 from neuromatic.optimizers.formula import Number, formula
 from neuromatic.schedules import Schedule
-from neuromatic.values import Value
 
 __all__ = ["SGD", "Lion"]
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, helper
 
-from neuromatic import operators as op
-from neuromatic.graph import NEUROMATIC_DOMAIN, GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
+from neuromatic.ir.values import Value, dtype_name
 from neuromatic.optimizers.formula import (
     CAST_LIKE_OPSET,
     Number,
@@ -21,7 +23,6 @@ from neuromatic.optimizers.formula import (
     opset_too_low,
 )
 from neuromatic.optimizers.setting import Setting, shape_of
-from neuromatic.values import Value, dtype_name
 
 if TYPE_CHECKING:
     from neuromatic.optimizers.base import Optimizer

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from neuromatic import engines, schedules, weights
+from neuromatic import engines, schedules
 from neuromatic.engines import Program
 from neuromatic.errors import RecipeError, TrainingError, VerificationError
 from neuromatic.inference import Session
+from neuromatic.ir import parameters as weights
+from neuromatic.ir.traversal import data_inputs
 from neuromatic.optimizers.steps import AVERAGE
-from neuromatic.recipe import Recipe, data_inputs, default_learning_rate, strip
+from neuromatic.recipe import Recipe, default_learning_rate, strip
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, TakeAverages
 from neuromatic.training.history import History

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.files import replacing
+from neuromatic.ir.parameters import array_of, stored_tensors
 from neuromatic.training.callbacks import Callback, Run
-from neuromatic.weights import array_of, stored_tensors
 
 if TYPE_CHECKING:
     from neuromatic.model import Model

@@ -16,9 +16,9 @@ from neuromatic.converters import lowering
 from neuromatic.converters.tensorflow import execution
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import Augmentation
-from neuromatic.values import Value
 from tests.catalogue.layers import Array, channels_first, channels_last, model_of, numbers
 
 FEW = settings(derandomize=True, deadline=None, max_examples=4, database=None)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import neuromatic as nm
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.model import Model
 from neuromatic.optimizers import Optimizer
-from neuromatic.values import Value
 
 Array = NDArray[Any]
 STEPS, BATCH, INPUTS, UNITS = 10, 4, 3, 5
@@ -63,7 +63,7 @@ def everything(model: Model) -> dict[str, Array]:
     """Every initializer of a model and of its recipe, by name."""
     from onnx import numpy_helper
 
-    from neuromatic.weights import stored_tensors
+    from neuromatic.ir.parameters import stored_tensors
 
     return {name: numpy_helper.to_array(t) for name, t in stored_tensors(model.proto).items()}
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from neuromatic import losses, metrics
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.metrics import Metric, Result
-from neuromatic.values import Shape, Value
 from tests.neuromatic.graphs import FLOAT, INT64, emitted, in_onnxruntime
 
 Array = NDArray[Any]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import neuromatic as nm
 from neuromatic import layers
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import Draws
-from neuromatic.values import Value
 from tests.catalogue.augmentation import (
     FEW,
     MANY,

@@ -14,7 +14,7 @@ from onnx import ModelProto
 
 import neuromatic as nm
 from neuromatic import layers
-from neuromatic.graph import TRAINING_SUFFIX
+from neuromatic.ir.opsets import TRAINING_SUFFIX
 from tests.catalogue.cntk import records
 from tests.catalogue.layers import (
     FEW,

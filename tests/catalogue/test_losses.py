@@ -18,9 +18,9 @@ import neuromatic as nm
 from neuromatic import losses
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.errors import NeuromaticError, ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.losses import Loss
-from neuromatic.values import Shape, Value
 from tests.catalogue.status import equal
 from tests.converters.cntk.cntk_environment import environment_or_skip
 from tests.neuromatic.graphs import FLOAT, INT64, in_onnxruntime, set_parameters

@@ -9,7 +9,7 @@ import pytest
 import neuromatic as nm
 from neuromatic import metrics
 from neuromatic.converters.tensorflow.evaluate import run_model
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
 from neuromatic.metrics import Metric, result_of
 from tests.catalogue.metrics import EXAMPLES, example, graph, ours, theirs, twin_of
 from tests.neuromatic.graphs import FLOAT, in_onnxruntime

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import neuromatic as nm
 from neuromatic import layers
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from tests.catalogue.cntk import records
 from tests.catalogue.layers import Twins, assert_equals_keras, images, model_of, numbers, run
 from tests.catalogue.status import equal

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 import neuromatic as nm
 from neuromatic import layers
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value
 from tests.catalogue.layers import FEW, Twins, assert_equals_keras, numbers
 from tests.catalogue.recurrent import MASKS, Called, behind_masking, merged, sequence, turns
 from tests.catalogue.status import equal

@@ -18,9 +18,9 @@ from onnx import TensorProto
 import neuromatic as nm
 from neuromatic import constraints, regularizers
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.model import Model
-from neuromatic.values import Value
 from tests.catalogue.status import equal
 
 Array = NDArray[Any]

@@ -18,9 +18,10 @@ from onnx import ModelProto, numpy_helper
 from torch import nn
 
 import neuromatic as nm
-from neuromatic import engines, weights
+from neuromatic import engines
 from neuromatic.engines import Program
 from neuromatic.inference import Session
+from neuromatic.ir import parameters as weights
 from neuromatic.recipe import Recipe, strip
 from neuromatic.training.fit import verify
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from neuromatic.converters.tensorflow.evaluate import run_model
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.model import Model
-from neuromatic.values import Shape, Value
 
 Array = NDArray[Any]
 FLOAT, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from neuromatic.graph import BATCH, GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import BATCH
+from neuromatic.ir.values import Value
 
 FEATURES, UNITS, CLASSES = 3, 5, 4
 INITIAL_BOUND = 0.4

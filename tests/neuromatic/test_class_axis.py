@@ -15,10 +15,10 @@ from onnx import ModelProto
 import neuromatic as nm
 from neuromatic import compose, recipe
 from neuromatic.errors import DataError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.losses import Loss
 from neuromatic.metrics import Metric
-from neuromatic.values import Value
 
 Array = NDArray[Any]
 ROWS, CLASSES, HEIGHT, WIDTH = 12, 3, 4, 5

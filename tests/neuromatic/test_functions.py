@@ -10,11 +10,11 @@ import onnx
 import pytest
 
 import neuromatic as nm
-from neuromatic import functions
 from neuromatic.errors import ModelError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import functions
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value
 
 X = np.array([[1.0, 2.0], [3.0, 5.0]], np.float32)
 

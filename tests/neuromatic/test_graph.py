@@ -8,9 +8,10 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.graph import GraphBuilder, OpsetTooLowError, ir_version_for
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import OpsetTooLowError, ir_version_for
+from neuromatic.ir.values import Shape, Value, dtype_name, shape_text
 from neuromatic.layers.base import at_lowest_opset
-from neuromatic.values import Shape, Value, dtype_name, shape_text
 
 FLOAT = TensorProto.FLOAT
 

@@ -15,7 +15,7 @@ import neuromatic as nm
 from neuromatic import losses
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 from tests.neuromatic.graphs import set_parameters
 
 Array = NDArray[Any]

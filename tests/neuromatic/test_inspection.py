@@ -7,7 +7,7 @@ from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
 from neuromatic import inspection
-from neuromatic import recipe as recipes
+from neuromatic.ir.types import value_types
 from neuromatic.model import Model
 from tests.neuromatic.graphs import FLOAT, linear, parsed
 from tests.neuromatic.test_lifting import HIDDEN
@@ -65,7 +65,7 @@ def test_runtimes_by_opset() -> None:
 
 def test_memory_is_counted_from_shapes() -> None:
     model = Model.from_proto(linear())
-    types = recipes.value_types(model.proto)
+    types = value_types(model.proto)
     found = inspection.memory(model.proto, None, types)
     assert found == inspection.Memory(4 * 8, 2 * 4 * 8, 4 * 8, 4 * 32 * 2)
     assert found.as_data() == {

@@ -18,6 +18,7 @@ from onnx.numpy_helper import from_array, to_array
 import neuromatic as nm
 from neuromatic import external, layout
 from neuromatic.errors import InvalidModelError, ModelError
+from neuromatic.ir.tensors import is_mapped
 from neuromatic.model import Model
 from tests.neuromatic.graphs import linear
 
@@ -145,7 +146,7 @@ def test_a_model_that_is_too_large_for_one_file_gets_another(tmp_path: Path) -> 
         "dense_1/kernel": "40960",
     }
     model = nm.load(tmp_path / "a.onnx")
-    assert [t.name for t in model.proto.graph.initializer if external.is_mapped(t)] == [
+    assert [t.name for t in model.proto.graph.initializer if is_mapped(t)] == [
         name for name, e in entries.items() if e
     ]
     np.testing.assert_array_equal(model.predict(X), expected)
@@ -161,7 +162,7 @@ def test_training_keeps_in_the_file_what_it_does_not_change(tmp_path: Path, froz
     expected = built().loss("mse").optimizer("sgd").freeze(*frozen)
     for one in (model, expected):
         one.train(X, np.zeros((6, 100)), epochs=2, verbose=0, engine_options={"jit": False})
-    mapped = [t.name for t in model.proto.graph.initializer if external.is_mapped(t)]
+    mapped = [t.name for t in model.proto.graph.initializer if is_mapped(t)]
     assert mapped == (["dense/kernel"] if frozen else [])
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
     model.save(tmp_path / "a.onnx")

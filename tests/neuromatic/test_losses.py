@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from neuromatic import losses
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -22,7 +23,6 @@ from neuromatic.losses import (
     RootMeanSquaredError,
     SparseCategoricalCrossentropy,
 )
-from neuromatic.values import Shape, Value
 from tests.neuromatic.graphs import DOUBLE, FLOAT, INT64, emitted, in_both, in_onnxruntime
 
 Array = NDArray[Any]

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 import neuromatic as nm
 from neuromatic import metrics
-from neuromatic import operators as op
 from neuromatic.cli._shared import numbers, print_json
 from neuromatic.errors import RecipeError, ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Shape, Value
 from neuromatic.metrics import (
     Accuracy,
     BinaryAccuracy,
@@ -33,7 +34,6 @@ from neuromatic.metrics import (
 )
 from neuromatic.recipe import METADATA_KEY
 from neuromatic.training.progress import describe
-from neuromatic.values import Shape, Value
 from tests.catalogue.metrics import EXAMPLES, example, theirs, twin_of
 from tests.neuromatic.graphs import DOUBLE, FLOAT, INT64, emitted, in_both
 

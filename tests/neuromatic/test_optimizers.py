@@ -18,7 +18,7 @@ import neuromatic as nm
 from neuromatic import optimizers
 from neuromatic.converters.tensorflow import program
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.graph import NEUROMATIC_DOMAIN
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.model import Model
 from neuromatic.optimizers import (
     SGD,

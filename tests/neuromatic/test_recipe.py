@@ -12,7 +12,8 @@ from onnx import ModelProto, helper, numpy_helper
 import neuromatic as nm
 from neuromatic import recipe
 from neuromatic.errors import RecipeError
-from neuromatic.graph import TRAINING_DOMAIN
+from neuromatic.ir.opsets import TRAINING_DOMAIN
+from neuromatic.ir.types import combined, value_types
 from neuromatic.model import Model
 from neuromatic.recipe import METADATA_KEY, Target
 from neuromatic.validation import validate
@@ -116,10 +117,10 @@ def test_strip_gives_back_the_original() -> None:
 
 def test_the_combined_graph_runs_without_large_initializers() -> None:
     model = trained_by_sgd()
-    whole = recipe.combined(model)
-    light = recipe.combined(model, weights=False)
+    whole = combined(model)
+    light = combined(model, weights=False)
     assert len(whole.graph.node) == len(light.graph.node) == 19
-    assert recipe.value_types(model)["new/momentum/w"].shape == (3, 2)
+    assert value_types(model)["new/momentum/w"].shape == (3, 2)
 
 
 def test_the_evaluation_part_has_no_gradient_and_no_state() -> None:

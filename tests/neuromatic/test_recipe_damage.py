@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
-from neuromatic import recipe
 from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.ir.types import value_types
 from neuromatic.model import Model
 from neuromatic.recipe import METADATA_KEY
 from neuromatic.validation import validate
@@ -258,7 +258,7 @@ def test_damage_of_the_inference_graph_is_another_error() -> None:
     model = linear()
     model.graph.input.append(helper.make_tensor_value_info("b", INT64, (2,)))
     with pytest.raises(InvalidModelError, match="the types in the model do not fit: "):
-        recipe.value_types(model)
+        value_types(model)
     with pytest.raises(InvalidModelError, match="the types in the model do not fit: "):
         Model.from_proto(model).loss("mse").optimizer("sgd")
     with pytest.raises(InvalidModelError, match="the types in the model do not fit: "):

@@ -13,8 +13,9 @@ from onnx import ModelProto, TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
 import neuromatic as nm
-from neuromatic import external, recipe, weights
+from neuromatic import external, recipe
 from neuromatic.errors import ModelError
+from neuromatic.ir import parameters as weights
 from tests.neuromatic.graphs import in_onnxruntime
 
 UNKNOWN = bytes([0x98, 0x7D, 0x01])

@@ -14,10 +14,10 @@ import neuromatic as nm
 from neuromatic import layers
 from neuromatic.data import training_arrays
 from neuromatic.errors import DataError, RecipeError, ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.terms import Terms
+from neuromatic.ir.values import Value
 from neuromatic.losses import MeanSquaredError
-from neuromatic.terms import Terms
-from neuromatic.values import Value
 from tests.neuromatic.graphs import set_parameters
 
 Array = NDArray[Any]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import weights
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
+from neuromatic.ir import parameters as weights
 from neuromatic.model import Model
 from tests.neuromatic.graphs import in_onnxruntime, linear
 

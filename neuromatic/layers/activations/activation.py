@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from neuromatic import activations
-from neuromatic import operators as op
 from neuromatic.activations import ACTIVATIONS, Emit
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 

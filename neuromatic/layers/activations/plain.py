@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuromatic.activations import ACTIVATIONS
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value
 
 __all__ = [
     "Exponential",

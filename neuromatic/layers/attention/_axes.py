@@ -8,10 +8,10 @@ from math import prod
 
 import numpy as np
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value, shape_text
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 
 
 @dataclass(frozen=True)

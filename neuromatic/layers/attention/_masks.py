@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 
 
 def size_of(g: GraphBuilder, x: Value, axis: int) -> Value:

@@ -9,17 +9,17 @@ from math import prod, sqrt
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import parameter, penalize_activity
 from neuromatic.layers.activations.activation import activate
 from neuromatic.layers.attention import _masks as sequences
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 
 @dataclass(frozen=True)

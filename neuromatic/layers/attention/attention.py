@@ -8,14 +8,14 @@ from typing import Literal
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_share
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.attention import _masks as sequences
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
 
 __all__ = ["AdditiveAttention", "Attention"]
 

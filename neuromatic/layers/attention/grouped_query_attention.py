@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuromatic.constraints import ConstraintLike
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers._arguments import check_positive, check_share
 from neuromatic.layers.attention._projections import Headed, Masks, attend, scaled
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value
 
 __all__ = ["GroupQueryAttention"]
 

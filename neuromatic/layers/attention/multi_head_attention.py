@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive, check_share
 from neuromatic.layers.attention._axes import Places
 from neuromatic.layers.attention._projections import Headed, Masks, attend, scaled
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["MultiHeadAttention"]
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.attention import _masks as sequences
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["PositionEmbedding", "RotaryEmbedding", "SinePositionEncoding"]
 

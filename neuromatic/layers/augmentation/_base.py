@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import functions
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import functions
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, clip, reduce
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing._shared import as_float, image_sizes
-from neuromatic.operators import cast, clip, reduce
-from neuromatic.values import Value, shape_text
 
 Factor = float | Sequence[float]
 Limits = tuple[float, float]

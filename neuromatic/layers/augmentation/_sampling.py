@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, clip
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import number
 from neuromatic.layers.preprocessing._shared import choice
-from neuromatic.operators import cast, clip
-from neuromatic.values import Value
 
 FILL_MODES = ("reflect", "wrap", "constant", "nearest")
 INTERPOLATIONS = ("nearest", "bilinear")

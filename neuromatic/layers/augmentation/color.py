@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import clip, reduce
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -19,8 +21,6 @@ from neuromatic.layers.augmentation._base import (
     uniform,
 )
 from neuromatic.layers.preprocessing._shared import Range, rescaled, value_range
-from neuromatic.operators import clip, reduce
-from neuromatic.values import Value
 
 __all__ = [
     "RandomBrightness",

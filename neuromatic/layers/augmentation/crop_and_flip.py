@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import Augmentation, Draws, check_seed, shared, uniform
 from neuromatic.layers.augmentation._sampling import size_of
 from neuromatic.layers.preprocessing._interpolation import part, resize, widest_part
 from neuromatic.layers.preprocessing._shared import choice, positive
-from neuromatic.operators import cast
-from neuromatic.values import Value
 
 __all__ = ["RandomCrop", "RandomFlip"]
 

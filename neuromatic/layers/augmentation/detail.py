@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import clip
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -24,8 +26,6 @@ from neuromatic.layers.augmentation._base import (
     uniform,
 )
 from neuromatic.layers.preprocessing._shared import Range, positive, value_range
-from neuromatic.operators import clip
-from neuromatic.values import Value, shape_text
 
 __all__ = ["RandomErasing", "RandomGaussianBlur", "RandomSharpness"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -18,7 +19,6 @@ from neuromatic.layers.augmentation._base import (
     uniform,
 )
 from neuromatic.layers.augmentation._sampling import check_sampling, size_of, transformed
-from neuromatic.values import Value
 
 __all__ = [
     "RandomRotation",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -22,7 +23,6 @@ from neuromatic.layers.augmentation.tone import RandomColorDegeneration, RandomP
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing._shared import Range, positive, value_range
 from neuromatic.layers.preprocessing.contrast import AutoContrast, Equalization, Solarization
-from neuromatic.values import Value
 
 __all__ = ["RandAugment"]
 

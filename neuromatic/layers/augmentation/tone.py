@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import clip
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -18,8 +20,6 @@ from neuromatic.layers.augmentation._base import (
     uniform,
 )
 from neuromatic.layers.preprocessing._shared import Range, rescaled, value_range
-from neuromatic.operators import clip
-from neuromatic.values import Value
 
 __all__ = ["RandomColorDegeneration", "RandomGrayscale", "RandomInvert", "RandomPosterization"]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import clip
+from neuromatic.ir.values import Value
 from neuromatic.layers.augmentation._base import (
     Augmentation,
     Draws,
@@ -21,8 +23,6 @@ from neuromatic.layers.augmentation._base import (
 )
 from neuromatic.layers.augmentation._sampling import check_sampling, displaced, grid, size_of, transformed
 from neuromatic.layers.preprocessing._shared import Range, value_range
-from neuromatic.operators import clip
-from neuromatic.values import Value
 
 __all__ = ["RandomElasticTransform", "RandomPerspective"]
 

@@ -7,13 +7,13 @@ from math import prod
 from typing import Any, Protocol
 
 from neuromatic.constraints import ConstraintLike
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers._parameters import parameter, penalize_activity
 from neuromatic.layers._windows import Padding, Sizes, Window, pads, sizes
 from neuromatic.layers.activations.activation import ActivationLike, activate
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value
 
 
 class Finishing(Protocol):

@@ -7,15 +7,15 @@ from math import prod
 from typing import ClassVar
 
 from neuromatic.constraints import ConstraintLike
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers._windows import Padding, Sizes, Window, known_channels
 from neuromatic.layers.activations.activation import ActivationLike
 from neuromatic.layers.base import Layer
 from neuromatic.layers.convolutional._shared import check_counts, check_steps, convolved, window
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value
 
 __all__ = ["Conv1D", "Conv2D", "Conv3D", "Convolution1D", "Convolution2D", "Convolution3D"]
 

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers._windows import Padding, Sizes, Window, known_channels, onnx_pads, sizes
 from neuromatic.layers.activations.activation import ActivationLike
 from neuromatic.layers.base import Layer
 from neuromatic.layers.convolutional._shared import check_counts, check_steps, convolved, window
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "Conv1DTranspose",

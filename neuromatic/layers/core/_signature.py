@@ -14,8 +14,9 @@ from onnx import FunctionProto, TensorProto, helper, numpy_helper
 from onnx.defs import OpSchema
 
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.graph import DEFAULT_IR_VERSION, GraphBuilder, OpsetTooLowError
-from neuromatic.values import Shape, Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import DEFAULT_IR_VERSION, OpsetTooLowError
+from neuromatic.ir.values import Shape, Value
 
 _VARIADIC = OpSchema.FormalParameterOption.Variadic
 _FLOATS = (OpSchema.AttrType.FLOAT, OpSchema.AttrType.FLOATS)

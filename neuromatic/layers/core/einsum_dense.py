@@ -9,13 +9,13 @@ from math import prod
 
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Dim, Value, shape_text
 from neuromatic.layers._parameters import parameter, penalize_activity
 from neuromatic.layers.activations.activation import ActivationLike, activate
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Dim, Value, shape_text
 
 __all__ = ["EinsumDense"]
 

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from onnx import TensorProto, helper
 
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Fans, Initializer, InitializerLike, Shape
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.base import Layer
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Embedding", "ReversibleEmbedding"]
 

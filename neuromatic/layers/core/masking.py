@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Masking"]
 

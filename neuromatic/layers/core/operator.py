@@ -11,13 +11,14 @@ from numpy.typing import DTypeLike
 from onnx import FunctionProto, helper
 
 from neuromatic.errors import ModelError
-from neuromatic.graph import BATCH, NEUROMATIC_DOMAIN, GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import BATCH, NEUROMATIC_DOMAIN
+from neuromatic.ir.values import Dim, Shape, Value
 from neuromatic.layers._arguments import check_positive
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.base import Layer
 from neuromatic.layers.core._signature import Signature, check_operator
-from neuromatic.values import Dim, Shape, Value
 
 __all__ = ["Lambda", "Op"]
 

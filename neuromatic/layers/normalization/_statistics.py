@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import parameter
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 Axes = int | Sequence[int]
 

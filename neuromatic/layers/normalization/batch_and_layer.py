@@ -8,8 +8,9 @@ import numpy as np
 
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.normalization._statistics import (
     Axes,
@@ -24,7 +25,6 @@ from neuromatic.layers.normalization._statistics import (
     standardized,
 )
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["BatchNormalization", "LayerNormalization", "RMSNormalization", "UnitNormalization"]
 

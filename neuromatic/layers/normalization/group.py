@@ -9,8 +9,9 @@ from onnx import TensorProto
 
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.normalization._statistics import (
     Trained,
@@ -22,7 +23,6 @@ from neuromatic.layers.normalization._statistics import (
     standardized,
 )
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["GroupNormalization", "InstanceNormalization"]
 

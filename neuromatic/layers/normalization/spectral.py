@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic import functions
 from neuromatic.errors import ShapeError
-from neuromatic.graph import Array, GraphBuilder
 from neuromatic.initializers import TruncatedNormal
+from neuromatic.ir import functions
+from neuromatic.ir.graph import Array, GraphBuilder
+from neuromatic.ir.terms import Term
+from neuromatic.ir.values import Value
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers.base import Layer
 from neuromatic.layers.normalization._statistics import of_unit_length
-from neuromatic.terms import Term
-from neuromatic.values import Value
 
 __all__ = ["SpectralNormalization"]
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._windows import AXES, Sizes, image_shape, sizes
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "AdaptiveAveragePooling1D",

@@ -8,11 +8,11 @@ from typing import ClassVar
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, reduce, unsqueeze
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._windows import CHANNELS, image_shape
 from neuromatic.layers.base import Layer
-from neuromatic.operators import cast, reduce, unsqueeze
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "GlobalAveragePooling1D",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers._windows import Padding, Sizes, Window, pads, sizes
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value
 
 __all__ = [
     "AveragePooling1D",

@@ -6,9 +6,9 @@ import numpy as np
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.operators import cast, reduce, squeeze, unsqueeze
-from neuromatic.values import Value, dtype_name, shape_text
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, reduce, squeeze, unsqueeze
+from neuromatic.ir.values import Value, dtype_name, shape_text
 
 MODES = ("one_hot", "multi_hot", "count")
 

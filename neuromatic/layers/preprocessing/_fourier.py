@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.preprocessing._shared import Array
-from neuromatic.values import Value
 
 _WINDOWS = {"hann": np.hanning, "hamming": np.hamming}
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, clip, reduce
+from neuromatic.ir.values import Value
 from neuromatic.layers.preprocessing._shared import Array
-from neuromatic.operators import cast, clip, reduce
-from neuromatic.values import Value
 
 LEVELS = 256
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.preprocessing._shared import Array
-from neuromatic.values import Value
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a part of an image."""

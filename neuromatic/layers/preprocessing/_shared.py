@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive
-from neuromatic.operators import cast
-from neuromatic.values import Value, shape_text
 
 Array = NDArray[Any]
 Range = Sequence[float]

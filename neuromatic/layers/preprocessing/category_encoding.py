@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing._encoding import MODES, encode, whole
 from neuromatic.layers.preprocessing._shared import choice, positive
-from neuromatic.operators import cast
-from neuromatic.values import Value, shape_text
 
 __all__ = ["CategoryEncoding"]
 

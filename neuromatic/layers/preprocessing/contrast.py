@@ -8,8 +8,10 @@ from typing import Any
 
 from onnx import TensorProto
 
-from neuromatic import functions
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import functions
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, clip, reduce
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing import _histograms
 from neuromatic.layers.preprocessing._shared import (
@@ -20,8 +22,6 @@ from neuromatic.layers.preprocessing._shared import (
     rescaled,
     value_range,
 )
-from neuromatic.operators import cast, clip, reduce
-from neuromatic.values import Value
 
 __all__ = ["AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization", "Equalization", "Solarization"]
 

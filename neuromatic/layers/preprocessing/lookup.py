@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 from onnx import TensorProto, numpy_helper
 
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, dtype_name
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing._encoding import MODES, encode, whole
 from neuromatic.layers.preprocessing._shared import Array, batches, choice
-from neuromatic.values import Value, dtype_name
 
 __all__ = ["IntegerLookup", "StringLookup"]
 

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from onnx import TensorProto
 
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import cast, reduce, unsqueeze
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing import _quantiles
 from neuromatic.layers.preprocessing._encoding import MODES, encode
 from neuromatic.layers.preprocessing._shared import Array, after_batch, as_float, batches, choice
-from neuromatic.operators import cast, reduce, unsqueeze
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Discretization", "Normalization", "Rescaling"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing._interpolation import INTERPOLATIONS, margins, part, resize, widest_part
 from neuromatic.layers.preprocessing._shared import as_dtype, as_float, choice, image_sizes, positive
-from neuromatic.values import Value, shape_text
 
 __all__ = ["CenterCrop", "Resizing"]
 

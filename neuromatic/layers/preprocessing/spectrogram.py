@@ -12,12 +12,12 @@ from onnx import TensorProto
 
 from neuromatic import initializers
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.portable_ops import unsqueeze
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
 from neuromatic.layers.preprocessing import _fourier
 from neuromatic.layers.preprocessing._shared import Array, as_float, choice, is_float, positive
-from neuromatic.operators import unsqueeze
-from neuromatic.values import Value, shape_text
 
 __all__ = ["MelSpectrogram", "STFTSpectrogram"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
 
 __all__ = [
     "Cropping1D",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import Array, GraphBuilder
+from neuromatic.ir.graph import Array, GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value, shape_text
 
 __all__ = ["PixelShuffle", "UpSampling1D", "UpSampling2D", "UpSampling3D"]
 

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 from neuromatic import initializers
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer, InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive, check_share
 from neuromatic.layers.base import Layer
 from neuromatic.layers.rnn._gates import Gates, Wishes
 from neuromatic.layers.rnn._onnx_node import Node, Parameters
 from neuromatic.layers.rnn._scan import Scan, Scanned, States, batch_first, dropped, unrolled
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 
 def check_recurrent(owner: Any) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromatic import constraints, initializers, regularizers
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer, InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.terms import Term
+from neuromatic.ir.values import Value
 from neuromatic.layers._parameters import parameter
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.terms import Term
-from neuromatic.values import Value
 
 Array = NDArray[Any]
 Turn = Callable[[GraphBuilder, Value], Value]

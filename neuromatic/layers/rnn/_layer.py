@@ -10,13 +10,13 @@ from typing import Any, Self, TypeVar
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import penalize_activity
 from neuromatic.layers.base import Layer
 from neuromatic.layers.rnn._cell import run, state_sizes
 from neuromatic.layers.rnn._scan import Packing, Scan, States, as_steps, reversed_steps
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 C = TypeVar("C", bound=Layer)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from neuromatic import operators as op
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.activations.activation import ActivationLike
 from neuromatic.layers.rnn._scan import Scan, Scanned, where_seen
-from neuromatic.values import Value
 
 _ACTIVATIONS: dict[str, tuple[str, tuple[float, ...], tuple[float, ...]]] = {
     "celu": ("Elu", (1.0,), ()),

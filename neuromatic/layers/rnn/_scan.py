@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from neuromatic import functions
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value, shape_text
+from neuromatic.ir import functions
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 
 States = tuple[Value, ...]
 Step = Callable[[Value, States], tuple[Value, ...]]

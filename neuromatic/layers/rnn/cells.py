@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neuromatic import initializers
-from neuromatic import operators as op
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import Initializer, InitializerLike
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.activations.activation import ActivationLike, activate
 from neuromatic.layers.base import Layer
 from neuromatic.layers.rnn._cell import Cell, OperatorCell, check_cell, one_step, run, state_sizes
@@ -19,7 +20,6 @@ from neuromatic.layers.rnn._gates import ForgetOnes
 from neuromatic.layers.rnn._onnx_node import Node, Parameters, node_activations
 from neuromatic.layers.rnn._scan import Scan, Scanned, States
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value
 
 __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
 

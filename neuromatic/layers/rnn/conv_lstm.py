@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from neuromatic import initializers
 from neuromatic.constraints import ConstraintLike
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
 from neuromatic.initializers import InitializerLike
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._parameters import parameter
 from neuromatic.layers._windows import AXES, Padding, Sizes, Window
 from neuromatic.layers.activations.activation import ActivationLike, activate
@@ -24,7 +25,6 @@ from neuromatic.layers.rnn._gates import ForgetOnes, Turned
 from neuromatic.layers.rnn._layer import Recurrent, check_layer
 from neuromatic.layers.rnn._scan import Scan, Scanned, States, batch_first, dropped, unrolled
 from neuromatic.regularizers import RegularizerLike
-from neuromatic.values import Value, shape_text
 
 __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
 

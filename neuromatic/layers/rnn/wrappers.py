@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from neuromatic import operators as op
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir import portable_ops as op
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers.activations.activation import ELU, Activation, LeakyReLU, ReLU, Softmax
 from neuromatic.layers.base import Layer
 from neuromatic.layers.core.dense import Dense
@@ -16,7 +17,6 @@ from neuromatic.layers.normalization.batch_and_layer import LayerNormalization
 from neuromatic.layers.regularization import Dropout
 from neuromatic.layers.rnn._layer import Ran, Recurrent, given_states
 from neuromatic.layers.rnn._scan import reversed_steps, step_of
-from neuromatic.values import Value, shape_text
 
 __all__ = ["Bidirectional", "TimeDistributed"]
 

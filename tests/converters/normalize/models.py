@@ -9,8 +9,8 @@ import onnx
 from onnx import ModelProto, numpy_helper
 
 from neuromatic.converters.normalize.graph import Pass
-from neuromatic.recipe import data_inputs
-from neuromatic.values import Value
+from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.values import Value
 from tests.neuromatic.graphs import Array, in_onnxruntime, parsed
 
 BATCHES = (2, 3)

@@ -15,8 +15,8 @@ from neuromatic import recipe as recipes
 from neuromatic.activations import gelu_tanh
 from neuromatic.converters.normalize import NATIVE_OPERATORS, to_opset9
 from neuromatic.errors import UnsupportedFeatureError, UnsupportedOpError
+from neuromatic.ir.values import Value
 from neuromatic.models import digits
-from neuromatic.values import Value
 from tests.converters.normalize.models import Array, attribute, model, numbers, ops, target, unchanged
 from tests.neuromatic.graphs import linear
 from tests.neuromatic.training.test_residual_net import ours as residual_net

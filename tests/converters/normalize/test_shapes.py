@@ -15,7 +15,7 @@ from neuromatic.converters.normalize.shapes import (
     split_to_slices,
     target_for,
 )
-from neuromatic.values import Shape
+from neuromatic.ir.values import Shape
 from tests.converters.normalize.models import attribute, constant, model, normalized, numbers, ops, target
 
 

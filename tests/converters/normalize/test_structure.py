@@ -14,7 +14,7 @@ from neuromatic.converters.normalize.structure import (
     name_nodes,
 )
 from neuromatic.errors import UnsupportedFeatureError
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 from tests.converters.normalize.models import model, normalized, numbers, ops, unchanged
 from tests.neuromatic.recipes import trained_by_sgd
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 import neuromatic as nm
 from neuromatic.data import Field, fit_to_fields, input_fields, target_fields
 from neuromatic.errors import DataError
-from neuromatic.values import Shape
+from neuromatic.ir.values import Shape
 
 
 def field(dtype: str = "float32", shape: Shape | None = ("batch", 3), classes: int | None = None) -> Field:

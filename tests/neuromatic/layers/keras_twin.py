@@ -16,10 +16,10 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from neuromatic.graph import DEFAULT_IR_VERSION, DEFAULT_OPSET
+from neuromatic.ir.opsets import DEFAULT_IR_VERSION, DEFAULT_OPSET
+from neuromatic.ir.values import Dim
 from neuromatic.layers import Layer
 from neuromatic.sequential import Sequential
-from neuromatic.values import Dim
 
 Array = NDArray[Any]
 

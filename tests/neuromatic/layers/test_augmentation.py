@@ -10,7 +10,7 @@ import pytest
 import neuromatic as nm
 from neuromatic import layers
 from neuromatic.errors import ShapeError
-from neuromatic.graph import TRAINING_SUFFIX
+from neuromatic.ir.opsets import TRAINING_SUFFIX
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 import neuromatic as nm
 from neuromatic import layers
 from neuromatic.errors import ModelError, ShapeError, UnknownNameError
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from tests.catalogue.layers import numbers
 
 Array = NDArray[Any]

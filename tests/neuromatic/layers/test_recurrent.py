@@ -11,9 +11,9 @@ import pytest
 import neuromatic as nm
 from neuromatic import layers
 from neuromatic.errors import ShapeError
-from neuromatic.graph import GraphBuilder
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer
-from neuromatic.values import Value
 
 
 def operators(layer: Layer, shape: tuple[int, ...] = (5, 3)) -> list[str]:

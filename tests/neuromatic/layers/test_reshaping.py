@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from neuromatic import layers
 from neuromatic.errors import ShapeError
+from neuromatic.ir.values import Shape
 from neuromatic.layers import Layer
 from neuromatic.sequential import Sequential
-from neuromatic.values import Shape
 from tests.neuromatic.layers.keras_twin import FEW, check, run
 
 

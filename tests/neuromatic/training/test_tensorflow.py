@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import neuromatic as nm
-from neuromatic import weights
 from neuromatic.converters.tensorflow import program
 from neuromatic.errors import DivergedError, RecipeError, TrainingError, VerificationError
+from neuromatic.ir import parameters as weights
 from neuromatic.model import Model
 from neuromatic.recipe import METADATA_KEY
 from tests.neuromatic.graphs import linear, set_parameters

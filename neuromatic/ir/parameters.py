@@ -15,7 +15,7 @@ from onnx.helper import make_tensor_value_info
 
 from neuromatic import external, layout, vetting
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
-from neuromatic.external import array_of, is_mapped
+from neuromatic.ir.tensors import array_of, is_mapped
 from neuromatic.layout import serialize
 
 __all__ = [

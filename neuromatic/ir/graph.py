@@ -27,26 +27,17 @@ from onnx import (
 from onnx.defs import OpSchema, SchemaError
 
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.terms import Penalty, Term, Terms
-from neuromatic.values import Shape, Value, shape_text
+from neuromatic.ir.opsets import (
+    DEFAULT_IR_VERSION,
+    DEFAULT_OPSET,
+    NEUROMATIC_DOMAIN,
+    OpsetTooLowError,
+    ir_version_for,
+)
+from neuromatic.ir.terms import Penalty, Term, Terms
+from neuromatic.ir.values import Shape, Value, shape_text
 
 Array = NDArray[Any]
-
-DEFAULT_OPSET = 17
-DEFAULT_IR_VERSION = 8
-BATCH = "batch"
-NEUROMATIC_DOMAIN = "neuromatic"
-TRAINING_DOMAIN = "ai.onnx.preview.training"
-TRAINING_SUFFIX = "_training"
-"""A model-local function of NEUROMATIC_DOMAIN named so is what a training step runs for its namesake."""
-
-
-class OpsetTooLowError(ModelError):
-    """An operator does not exist yet at the builder's opset; building again at ``needed`` helps."""
-
-    def __init__(self, op: str, opset: int, needed: int) -> None:
-        self.needed = needed
-        super().__init__(f"{op} needs opset {needed}; the model is built for opset {opset}")
 
 
 class GraphBuilder:
@@ -360,11 +351,3 @@ class GraphBuilder:
         except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             raise ModelError(f"the graph is not valid ONNX: {error}") from error
         return model
-
-
-def ir_version_for(opset: int) -> int:
-    """The lowest IR version, from Neuromatic's default up, that may carry an opset version.
-
-    ``onnx.helper.make_model`` would write the newest one, which older runtimes refuse.
-    """
-    return max(DEFAULT_IR_VERSION, helper.find_min_ir_version_for([helper.make_opsetid("", opset)]))

@@ -14,8 +14,9 @@ import onnx.inliner
 from onnx import FunctionProto, ModelProto, helper
 
 from neuromatic.errors import ModelError
-from neuromatic.graph import NEUROMATIC_DOMAIN, TRAINING_SUFFIX, GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
+from neuromatic.ir.values import Value
 
 Body = Callable[..., Any]
 """``(builder, value, ...)`` to a value, or to ``(value, {"state": new value, ...})`` where it has states."""

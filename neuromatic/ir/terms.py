@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from neuromatic.values import Value
+from neuromatic.ir.values import Value
 
 if TYPE_CHECKING:
-    from neuromatic.graph import GraphBuilder
+    from neuromatic.ir.graph import GraphBuilder
 
 Term = Callable[["GraphBuilder", Value], Value]
 """A regularizer or a constraint: adds nodes for a penalty, a scalar, or for a value's replacement."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from neuromatic.graph import GraphBuilder
-from neuromatic.values import Value
+from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.values import Value
 
 _AXES_AS_INPUT = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
 """The opset from which these take ``axes`` as an input; the other reductions do from 18 on."""
