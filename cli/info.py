@@ -12,7 +12,6 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 
 from neuromatic import Model
-from neuromatic import recipe as recipes
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
@@ -20,7 +19,8 @@ from neuromatic.inspection import traces
 from neuromatic.ir.parameters import stored_tensors
 from neuromatic.ir.traversal import upstream
 from neuromatic.ir.values import Value, dtype_name, shape_text
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.selection import Role
 from neuromatic.summary import rows, summary_text
 
@@ -109,7 +109,7 @@ def describe_recipe(model: ModelProto, recipe: Recipe) -> dict[str, Any]:
             a.name: _plain(helper.get_attribute_value(a)) for a in (optimizer.attribute if optimizer else ())
         },
         "optimizer_options": dict(recipe.optimizer or {}),
-        "learning_rate": recipes.default_learning_rate(model, recipe),
+        "learning_rate": default_learning_rate(model, recipe),
         "schedule": dict(recipe.schedule or {}),
         "steps": int(numpy_helper.to_array(steps)) if steps is not None else None,
         "metrics": [m.name for m in recipe.metrics],

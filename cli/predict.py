@@ -12,11 +12,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromatic import files
 from neuromatic.cli._models import input_data, load_model
 from neuromatic.cli._shared import check_output, data_option, echo, model_argument, verbose_option
 from neuromatic.data import write_npz
 from neuromatic.printable import printable
+from neuromatic.saving import atomic as files
 
 SHOWN = 5
 """How many rows are shown where nothing is written."""

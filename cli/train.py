@@ -26,7 +26,7 @@ from neuromatic.cli._shared import (
 from neuromatic.engines import ENGINES
 from neuromatic.errors import UnknownNameError
 from neuromatic.optimizers import Optimizer
-from neuromatic.recipe import default_learning_rate
+from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.schedules import LearningRate
 from neuromatic.surgery import BatchNorm
 from neuromatic.training.callbacks import Callback, Logs, Run

@@ -20,8 +20,6 @@ import numpy as np
 from onnx import FunctionProto, ModelProto, NodeProto
 
 import neuromatic as nm
-from neuromatic import files
-from neuromatic import recipe as recipes
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.tensorflow.lowerings import ops
@@ -29,6 +27,8 @@ from neuromatic.data import input_fields, target_fields
 from neuromatic.errors import NeuromaticError
 from neuromatic.ir.types import combined
 from neuromatic.layers.base import SymbolicTensor, tensor_order
+from neuromatic.recipe import schema as recipes
+from neuromatic.saving import atomic as files
 
 
 @dataclass(frozen=True)

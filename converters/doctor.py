@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic import Model, compose, engines, preparing
-from neuromatic import recipe as recipes
+from neuromatic import Model, engines, preparing
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
@@ -27,6 +26,9 @@ from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.ir.traversal import data_inputs, dependents, upstream
 from neuromatic.ir.types import FLOATS, value_types
 from neuromatic.ir.values import Value
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.compose import algorithm_builder, state_names
+from neuromatic.recipe.trainable import differentiable_values
 
 Array = NDArray[Any]
 Gradient = Literal["yes", "stops", "no", "not needed"]
@@ -232,13 +234,13 @@ def gradients_of(model: ModelProto) -> list[Gradient]:
     """For each node, those of the recipe last, whether the loss, or an output, reaches parameters by it."""
     nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
     try:
-        g, found = compose.algorithm_builder(model), recipes.read(model)
+        g, found = algorithm_builder(model), recipes.read(model)
     except RecipeError:
         return ["not needed"] * len(nodes)
     goals = _goals(model) if found is None else [found.loss]
-    reaching = compose.differentiable_values(model, nodes, goals, g)
+    reaching = differentiable_values(model, nodes, goals, g)
     needed = {_name(node) for node in upstream(nodes, goals)}
-    states = compose.state_names(model, nodes, goals)
+    states = state_names(model, nodes, goals)
     floats = {t.name for t in model.graph.initializer if t.data_type in FLOATS and t.dims} - states
     behind = dependents(nodes, floats)
     return [_gradient(node, behind, reaching, _name(node) in needed) for node in nodes]

@@ -15,10 +15,10 @@ import onnx.defs
 from onnx import ModelProto, helper
 from onnx.defs import OpSchema
 
-from neuromatic import files
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import TRAINING_DOMAIN, Registry
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.saving import atomic as files
 
 OLDEST_OPSET = 7
 """The oldest opset whose operators are listed."""

@@ -15,9 +15,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 import neuromatic as nm
-from neuromatic import files
 from neuromatic.data import read_npz
 from neuromatic.models import autoencoder, lenet5, recurrent, vit, wide_and_deep
+from neuromatic.saving import atomic as files
 from neuromatic.summary import rows
 
 Arrays = dict[str, NDArray[Any]]

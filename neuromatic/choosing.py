@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
-from neuromatic import compose, losses, metrics, optimizers, preparing
+from neuromatic import losses, metrics, optimizers, preparing
 from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.heads import find_value
 from neuromatic.ir.terms import Terms
@@ -17,9 +17,11 @@ from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
-from neuromatic.parts import Parts
-from neuromatic.recipe import Recipe
-from neuromatic.validation import validate
+from neuromatic.recipe.measures import Metrics
+from neuromatic.recipe.objective import Losses
+from neuromatic.recipe.parts import Parts
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.validation import validate
 
 if TYPE_CHECKING:
     from neuromatic.model import Model
@@ -88,7 +90,7 @@ class Choosing:
             raise ValueError(f"no loss given; the model has outputs {list(self.output_names)}")
         found = {name: losses.get(one, **arguments) for name, one in chosen.items()}
         factors = {} if weights is None else self._for_outputs(weights, "weights")
-        objective = compose.Losses(found, factors, sample_weights)
+        objective = Losses(found, factors, sample_weights)
         parts = self._known_parts().with_objective(objective)
         return self._with(parts, preparing.for_training(self._proto))
 
@@ -111,7 +113,7 @@ class Choosing:
             for name, wanted in self._for_outputs(item, "metrics").items():
                 wanted = [wanted] if not isinstance(wanted, (list, tuple)) else wanted
                 by_output.setdefault(name, []).extend(metrics.get(one) for one in wanted)
-        return self._with(replace(self._known_parts(), measures=compose.Metrics(by_output)))
+        return self._with(replace(self._known_parts(), measures=Metrics(by_output)))
 
     def _for_outputs(self, given: Any, what: str) -> dict[str, Any]:
         if isinstance(given, Mapping):

@@ -13,7 +13,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.values import Value, dtype_name, shape_text
-from neuromatic.recipe import METADATA_KEY
+from neuromatic.recipe.schema import METADATA_KEY
 
 Array = NDArray[Any]
 

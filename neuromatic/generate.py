@@ -14,9 +14,9 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
-from neuromatic import files
 from neuromatic._lookup import snake_case
 from neuromatic.layers.base import Layer
+from neuromatic.saving import atomic as files
 
 FOLDER = Path(__file__).parent
 LAYERS = FOLDER / "layers" / "__init__.py"

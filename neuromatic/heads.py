@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import onnx.checker
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from neuromatic import compose, layers
-from neuromatic import recipe as recipes
+from neuromatic import layers
 from neuromatic.errors import ModelError, ShapeError, UnknownNameError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import DEFAULT_IR_VERSION, DEFAULT_OPSET, NEUROMATIC_DOMAIN, OpsetTooLowError
@@ -18,6 +17,8 @@ from neuromatic.ir.traversal import data_inputs, dependents, fed, layer_of, read
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer, layer_names
+from neuromatic.recipe.compose import algorithm_builder
+from neuromatic.recipe.sections import strip
 
 if TYPE_CHECKING:
     from neuromatic.layers.activations.activation import ActivationLike
@@ -64,8 +65,8 @@ def replace_head(
     if own is not None and activation is not None:
         raise ValueError("replace_head: activation goes with units; give the activation to the last layer")
     place = default_cut(model.graph) if after is None else value_named(model.graph, after)
-    result, position, value = _cut(recipes.strip(model), place)
-    g = compose.algorithm_builder(result)
+    result, position, value = _cut(strip(model), place)
+    g = algorithm_builder(result)
     g.seed = seed
     chosen = list(own) if own is not None else _classifier(value, units or 0, activation)
     if not chosen:

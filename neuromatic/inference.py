@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from neuromatic import layout
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
-from neuromatic.external import detach
 from neuromatic.ir.tensors import array_of, is_mapped, place_of
-from neuromatic.layout import serialize
+from neuromatic.saving import writer as layout
+from neuromatic.saving.external_data import detach
+from neuromatic.saving.writer import serialize
 
 Array = NDArray[Any]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"

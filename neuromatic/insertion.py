@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, ModelProto
 
-from neuromatic import compose, layers
-from neuromatic import recipe as recipes
+from neuromatic import layers
 from neuromatic.errors import UnknownNameError
 from neuromatic.heads import include
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.traversal import data_inputs, fed, rewire
 from neuromatic.ir.types import FLOATS
+from neuromatic.recipe.compose import algorithm_builder
+from neuromatic.recipe.sections import strip
 
 
 def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> ModelProto:
@@ -24,8 +25,8 @@ def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> M
         ValueError: the rate is not possible, or nothing takes a value.
     """
     layer = layers.Dropout(rate)
-    result = recipes.strip(model)
-    g = compose.algorithm_builder(result)
+    result = strip(model)
+    g = algorithm_builder(result)
     for name in _matching(result.graph, patterns, g):
         done = len(g.graph.node)
         with g.layer(g.fresh(f"{name}/dropout")):

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from neuromatic import compose, flops, lifting, selection
+from neuromatic import flops, lifting, selection
 from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import FLOATS
 from neuromatic.ir.values import Value, dtype_name, shape_text
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.running_statistics import is_batch_normalization
+from neuromatic.recipe.schema import Recipe
 
 RUNTIMES = {21: "older runtimes", 25: "TensorRT", 26: "onnxruntime-web"}
 """Which runtimes take which opset at most."""
@@ -114,7 +115,7 @@ def axes(model: ModelProto) -> list[dict[str, Any]]:
 
 def normalizations(model: ModelProto, frozen: frozenset[str]) -> dict[str, int]:
     """How many BatchNormalization nodes there are, how many train with their own statistics, and Dropouts."""
-    nodes = [n for n in model.graph.node if compose.is_batch_normalization(n)]
+    nodes = [n for n in model.graph.node if is_batch_normalization(n)]
     kept = sum(not frozen.isdisjoint(n.input[3:5]) for n in nodes)
     dropouts = sum("Dropout" in n.op_type for n in model.graph.node)
     return {"batch_normalizations": len(nodes), "frozen": kept, "dropouts": dropouts}

@@ -11,7 +11,6 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto
 
-from neuromatic import recipe
 from neuromatic.data import (
     ClassWeight,
     fit_to_fields,
@@ -25,12 +24,15 @@ from neuromatic.inference import Session, batches
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
 from neuromatic.ir.opsets import DEFAULT_OPSET
+from neuromatic.ir.tensors import array_of
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import SymbolicTensor
-from neuromatic.parts import Parts
 from neuromatic.plot import Detail, Direction, draw
 from neuromatic.printable import printable
+from neuromatic.recipe.parts import Parts
+from neuromatic.recipe.sections import evaluation_part, strip
+from neuromatic.saving.model_file import load_proto, save_proto
 from neuromatic.schedules import LearningRate
 from neuromatic.summary import summary_text
 from neuromatic.surgery import BatchNorm, Surgery
@@ -113,7 +115,7 @@ class Model(Surgery):
 
     def parameters(self) -> dict[str, Array]:
         """Every initializer of the inference graph by name, as arrays."""
-        return {t.name: weights.array_of(t) for t in self._proto.graph.initializer}
+        return {t.name: array_of(t) for t in self._proto.graph.initializer}
 
     # -- use ---------------------------------------------------------------------------------------
 
@@ -267,7 +269,7 @@ class Model(Surgery):
         model = self._taking_sample_weights(sample_weight is not None)
         found = model._needs_recipe()
         data = model.arrays(x, y, sample_weight)
-        session = Session(recipe.evaluation_part(model._proto, found))
+        session = Session(evaluation_part(model._proto, found))
         tally = Tally(found.metrics)
         for batch in batches(data, batch_size):
             tally.add_batch(session.run(batch), found.loss, len(next(iter(batch.values()))))
@@ -287,7 +289,7 @@ class Model(Surgery):
 
     @cached_property
     def _session(self) -> Session:
-        return Session(recipe.strip(self._proto))
+        return Session(strip(self._proto))
 
     def summary(self) -> None:
         """Print layers, shapes and parameters."""
@@ -318,13 +320,14 @@ class Model(Surgery):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model, recipe and optimizer state included; a failure leaves an old file as it was.
 
-        External data are written beside it, in the files and places they had (:mod:`neuromatic.layout`).
+        External data are written beside it, in the files and places they had
+        (:mod:`neuromatic.saving.writer`).
         """
-        weights.save_proto(self._proto, path, self._file_bytes)
+        save_proto(self._proto, path, self._file_bytes)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the inference graph alone, without recipe and optimizer state; for release."""
-        weights.save_proto(inlined(recipe.strip(self._proto)), path)
+        save_proto(inlined(strip(self._proto)), path)
 
 
 def _listed(tensors: SymbolicTensor | Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
@@ -337,5 +340,5 @@ def load(path: str | os.PathLike[str]) -> Model:
     Raises:
         InvalidModelError: the file cannot be read or is not valid ONNX.
     """
-    proto, file_bytes = weights.load_proto(path)
+    proto, file_bytes = load_proto(path)
     return Model.from_proto(proto, file_bytes=file_bytes)

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from neuromatic.errors import EngineNotAvailableError
-from neuromatic.files import replacing
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.printable import printable
 from neuromatic.quiet import quiet
-from neuromatic.recipe import strip
+from neuromatic.recipe.sections import strip
+from neuromatic.saving.atomic import replacing
 from neuromatic.summary import Row, counted, rows
 
 Detail = Literal["layers", "nodes"]

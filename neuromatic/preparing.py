@@ -16,9 +16,9 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from neuromatic import lifting
-from neuromatic.compose import is_batch_normalization
 from neuromatic.ir.types import FLOATS
-from neuromatic.recipe import METADATA_KEY
+from neuromatic.recipe.running_statistics import is_batch_normalization
+from neuromatic.recipe.schema import METADATA_KEY
 
 TRAINING_MODE = "training_mode"
 

@@ -8,11 +8,13 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from neuromatic import compose
-from neuromatic import recipe as recipes
 from neuromatic.errors import UnknownNameError
 from neuromatic.ir.traversal import fed, layer_of
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.compose import algorithm_builder, frozen_names, state_names
+from neuromatic.recipe.running_statistics import is_batch_normalization
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import strip
+from neuromatic.recipe.trainable import trainable_names
 
 Role = Literal["trained", "trainable", "frozen", "state", "constant"]
 """What becomes of an initializer in training.
@@ -53,7 +55,7 @@ def roles(model: ModelProto, recipe: Recipe | None) -> dict[str, Role]:
     if recipe is None:
         trainable, states = updatable(model)
         return {name: _unchosen(name, trainable, states) for name in by_name}
-    by_name |= dict.fromkeys(compose.frozen_names(model, recipe), "frozen")
+    by_name |= dict.fromkeys(frozen_names(model, recipe), "frozen")
     for name in by_name.keys() & recipe.updates.keys():
         by_name[name] = "trained" if name in recipe.trainable else "state"
     return by_name
@@ -67,10 +69,10 @@ def _unchosen(name: str, trainable: Collection[str], states: Collection[str]) ->
 
 def updatable(model: ModelProto) -> tuple[frozenset[str], frozenset[str]]:
     """What a loss of the outputs could train, and the state that it could update."""
-    bare = recipes.strip(model)
-    g, outputs = compose.algorithm_builder(bare), [o.name for o in bare.graph.output]
-    trainable = (compose.trainable_names(bare, bare.graph.node, output, g) for output in outputs)
-    states = compose.state_names(bare, bare.graph.node, outputs)
+    bare = strip(model)
+    g, outputs = algorithm_builder(bare), [o.name for o in bare.graph.output]
+    trainable = (trainable_names(bare, bare.graph.node, output, g) for output in outputs)
+    states = state_names(bare, bare.graph.node, outputs)
     return frozenset[str]().union(*trainable) - states, states
 
 
@@ -114,5 +116,5 @@ def last_layers(model: ModelProto, count: int) -> frozenset[str]:
 
 def running_statistics(model: ModelProto) -> frozenset[str]:
     """The running means and variances of BatchNormalization, as initializers."""
-    found = {n for node in model.graph.node if compose.is_batch_normalization(node) for n in node.input[3:5]}
+    found = {n for node in model.graph.node if is_batch_normalization(node) for n in node.input[3:5]}
     return frozenset(found).intersection(stored_names(model))

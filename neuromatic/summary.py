@@ -18,7 +18,8 @@ from neuromatic import flops
 from neuromatic.ir.traversal import layer_of
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Shape, shape_text
-from neuromatic.recipe import Recipe, strip
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import strip
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from neuromatic import heads, insertion, lifting, selection
 from neuromatic.choosing import Choosing
 from neuromatic.ir import parameters as weights
 from neuromatic.layers.base import Layer
-from neuromatic.parts import Parts
-from neuromatic.validation import validate
+from neuromatic.recipe.parts import Parts
+from neuromatic.recipe.validation import validate
 
 if TYPE_CHECKING:
     from neuromatic.layers.activations.activation import ActivationLike

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from neuromatic import files
 from neuromatic.converters.cntk import _mpi
 from neuromatic.converters.cntk._interpreters import Interpreter, find_python
 from neuromatic.converters.cntk._location import MARKER
@@ -21,6 +20,7 @@ from neuromatic.converters.cntk._process import (
     pip_command,
     pip_environ,
 )
+from neuromatic.saving import atomic as files
 
 PIP = "pip==21.3.1"
 """The last for Python 3.6; the one that comes with it is too old to see scipy's wheels."""

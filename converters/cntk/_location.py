@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from neuromatic import files
 from neuromatic.converters.cntk._process import InstallationError, Runner
+from neuromatic.saving import atomic as files
 
 VARIABLE = "NEUROMATIC_CNTK"
 MARKER = ".neuromatic-cntk"

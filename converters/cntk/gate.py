@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from neuromatic import recipe as recipes
 from neuromatic.converters.cntk.evaluate import as_onnx
 from neuromatic.converters.cntk.graph import Moment, Tensor, described
 from neuromatic.errors import VerificationError
 from neuromatic.inference import Session
+from neuromatic.recipe.sections import evaluation_part
 
 if TYPE_CHECKING:
     from neuromatic.converters.cntk.program import CNTKDataset, CNTKProgram
@@ -37,7 +37,7 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
     rows = np.arange(len(next(iter(dataset.head.values()))))
     rows = np.resize(rows, max(LEAST_ROWS, len(rows)))
     inputs = {name: array[rows] for name, array in dataset.head.items()}
-    part = recipes.evaluation_part(program.model, program.recipe)
+    part = evaluation_part(program.model, program.recipe)
     recorded = program.recorder.record("evaluate", dataset.spec)
     names = [
         name

@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, helper
 
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_DOMAIN
 from neuromatic.optimizers import local_function
-from neuromatic.recipe import Recipe, is_gradient
+from neuromatic.recipe.schema import Recipe, is_gradient
 
 KINDS = {
     (NEUROMATIC_DOMAIN, "SGD"): "sgd",

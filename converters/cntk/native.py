@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic import recipe as recipes
-from neuromatic.compose import is_batch_normalization
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk.graph import Graph, Tensor
 from neuromatic.converters.cntk.norm import DEFAULT_EPSILON, statistics_key
@@ -23,6 +21,8 @@ from neuromatic.converters.normalize import to_opset9
 from neuromatic.errors import UnsupportedFeatureError
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import value_types
+from neuromatic.recipe.running_statistics import is_batch_normalization
+from neuromatic.recipe.sections import strip
 
 Array = NDArray[Any]
 ENGINE = "cntk's native import"
@@ -113,7 +113,7 @@ def native(model: ModelProto, cells: Collection[str], algorithm: Collection[Node
     if dropout := next((n for n in model.graph.node if n.op_type == "Dropout"), None):
         raise UnsupportedFeatureError(f"{ENGINE} draws Dropout's masks of its own: node {dropout.name!r}")
     types = value_types(model)
-    part = recipes.strip(model)
+    part = strip(model)
     del part.graph.output[:]
     part.graph.output.extend(helper.make_value_info(name, types[name].type_proto()) for name in names)
     kept = [t.name for t in model.graph.initializer if t.name in cells]

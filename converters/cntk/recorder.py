@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic import recipe as recipes
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
 from neuromatic.converters.cntk.learner import recognise
@@ -20,6 +19,8 @@ from neuromatic.converters.cntk.recording import RecordingContext, call
 from neuromatic.converters.lowering import initial_values, plan, plan_outputs, run
 from neuromatic.errors import RecipeError, UnsupportedFeatureError
 from neuromatic.ir.traversal import data_inputs
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.sections import reported_part, step_part, strip
 
 Array = NDArray[Any]
 Kind = Literal["train", "evaluate", "predict"]
@@ -87,14 +88,14 @@ class Recorder:
             )
         self.model, self.recipe = model, found
         self.learner = recognise(model, found) if own_learners else None
-        whole = recipes.step_part(model, found)
+        whole = step_part(model, found)
         self._constants: dict[str, Any] = dict(initial_values(whole))
         self.cells = self._choose_cells()
         self.first_step = int(self._constants[found.step]) if found.step else 0
         graphs: dict[Kind, ModelProto] = {
             "train": _without(whole, frozenset() if self.learner is None else self.learner.nodes),
-            "evaluate": recipes.reported_part(model, found),
-            "predict": recipes.strip(model),
+            "evaluate": reported_part(model, found),
+            "predict": strip(model),
         }
         self._native: Native | None = None
         if loader == "native":

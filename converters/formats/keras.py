@@ -22,11 +22,12 @@ from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field
 from neuromatic.errors import ConversionError, EngineNotAvailableError
-from neuromatic.files import replacing
 from neuromatic.inference import Session
-from neuromatic.ir import parameters as weights
 from neuromatic.ir.opsets import BATCH, DEFAULT_OPSET
 from neuromatic.quiet import quiet, wanted
+from neuromatic.saving.atomic import replacing
+from neuromatic.saving.model_file import load_proto
+from neuromatic.saving.writer import serialize
 
 EXPORTED_OPSETS = range(11, 19)
 """The versions of ONNX' operators that the export writes; newer ones are reached by raising."""
@@ -71,14 +72,14 @@ def convert(
         with replacing(target) as temporary:
             model = _exported(keras, network, temporary, opset)
             difference = _verify(network, model, atol, seed) if check else None
-            temporary.write_bytes(weights.serialize(model))
+            temporary.write_bytes(serialize(model))
     return difference
 
 
 def _exported(keras: Any, network: Any, temporary: Path, opset: int) -> ModelProto:
     """The model as Keras exports it, with its batch named, in the opset that is wanted."""
     _export(keras, network, temporary, min(opset, EXPORTED_OPSETS.stop - 1))
-    model, _ = weights.load_proto(temporary)
+    model, _ = load_proto(temporary)
     _name_batch(model)
     if opset != default_opset(model):
         model = raise_opset(model, opset)

@@ -14,17 +14,18 @@ import onnx.version_converter
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from neuromatic import Model, load
-from neuromatic import recipe as recipes
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
 from neuromatic.inference import Session
 from neuromatic.ir.opsets import ir_version_for
-from neuromatic.ir.parameters import check_model
 from neuromatic.ir.types import value_types
-from neuromatic.recipe import Recipe
-from neuromatic.validation import validate
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import evaluation_part, strip
+from neuromatic.recipe.validation import validate
+from neuromatic.saving.model_file import check_model
 
 
 def convert(
@@ -59,7 +60,7 @@ def convert(
     model = load(source)
     old = model.proto
     if strip_training:
-        model = Model.from_proto(recipes.strip(model.proto))
+        model = Model.from_proto(strip(model.proto))
     if opset is not None and opset != default_opset(model.proto):
         model = Model.from_proto(raise_opset(model.proto, opset))
     difference = None
@@ -80,7 +81,7 @@ def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> floa
     fields = [*input_fields(old)]
     if recipe is not None:
         fields += [*target_fields(old, recipe), *weight_fields(old, recipe)]
-    parts = [recipes.evaluation_part(m, recipe) if recipe else recipes.strip(m) for m in (old, new)]
+    parts = [evaluation_part(m, recipe) if recipe else strip(m) for m in (old, new)]
     before = Session(parts[0])
     try:
         after = Session(parts[1])

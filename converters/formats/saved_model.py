@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from neuromatic import compose, load
-from neuromatic import recipe as recipes
+from neuromatic import load
 from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
@@ -27,6 +26,10 @@ from neuromatic.errors import ConversionError
 from neuromatic.inference import Session
 from neuromatic.ir.types import FLOATS
 from neuromatic.quiet import quiet
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.compose import algorithm_builder
+from neuromatic.recipe.sections import strip
+from neuromatic.recipe.trainable import trainable_names
 
 MARKER = "saved_model.pb"
 """The file by which a folder is known to be a SavedModel."""
@@ -101,7 +104,7 @@ def write(model: ModelProto, folder: Path) -> dict[str, str]:
 
     fields = input_fields(model)
     names = signature_names([field.name for field in fields])
-    module = OnnxModule(recipes.strip(model), trained(model), fields, names)
+    module = OnnxModule(strip(model), trained(model), fields, names)
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
     return names
 
@@ -128,13 +131,13 @@ def trained(model: ModelProto) -> list[str]:
     recipe = recipes.read(model)
     if recipe is not None:
         return list(recipe.trainable)
-    bare = recipes.strip(model)
-    g = compose.algorithm_builder(bare)
+    bare = strip(model)
+    g = algorithm_builder(bare)
     reached = {
         name
         for output in bare.graph.output
         if g.value(output.name).dtype in FLOATS
-        for name in compose.trainable_names(bare, bare.graph.node, output.name, g)
+        for name in trainable_names(bare, bare.graph.node, output.name, g)
     }
     return [tensor.name for tensor in bare.graph.initializer if tensor.name in reached]
 
@@ -142,7 +145,7 @@ def trained(model: ModelProto) -> list[str]:
 def _verify(model: ModelProto, folder: Path, names: Mapping[str, str], atol: float, seed: int) -> float:
     import tensorflow as tf
 
-    session = Session(recipes.strip(model))
+    session = Session(strip(model))
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
 
     def found(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from collections.abc import Collection
 import onnx.inliner
 from onnx import ModelProto
 
-from neuromatic import recipe as recipes
 from neuromatic.converters.normalize.graph import Node, Results, Rewriter, rewrite
 from neuromatic.errors import UnsupportedFeatureError
 from neuromatic.ir.opsets import BATCH
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Value, shape_text
+from neuromatic.recipe.sections import strip
 
 EXPANDED = (
     "Celu",
@@ -29,7 +29,7 @@ EXPANDED = (
 
 def inline_functions(model: ModelProto, keep: Collection[str] = ()) -> ModelProto:
     """Put the bodies of the model's own functions in place of their calls; the recipe is left out."""
-    stripped = recipes.strip(model)
+    stripped = strip(model)
     return onnx.inliner.inline_local_functions(stripped) if stripped.functions else stripped
 
 

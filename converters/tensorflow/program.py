@@ -12,7 +12,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic import recipe as recipes
 from neuromatic.converters.lowering import plan, plan_outputs, run
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.execution import call, channels_first
@@ -21,6 +20,8 @@ from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.converters.tensorflow.weights import Weights, as_outputs
 from neuromatic.engines import Outcome
 from neuromatic.errors import RecipeError
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.sections import reported_part, step_part
 
 Array = NDArray[Any]
 Tensors = dict[str, Any]
@@ -64,9 +65,9 @@ class TensorFlowProgram:
             raise RecipeError("the model has no recipe to train by")
         self.recipe = found
         self._seed = seed
-        whole = recipes.step_part(model, found)
+        whole = step_part(model, found)
         self._step_plan = plan(whole, ops, training=True)
-        self._evaluation_plan = plan(recipes.reported_part(model, found), ops)
+        self._evaluation_plan = plan(reported_part(model, found), ops)
         self._output_plan, self._output_names = plan_outputs(model, ops)
         self._weights = Weights(whole, found.updates)
         self._variables = self._weights.variables

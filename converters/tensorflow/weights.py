@@ -63,7 +63,7 @@ def _constant(array: NDArray[np.generic]) -> Any:
 
 
 def _is_mapped(array: NDArray[np.generic]) -> bool:
-    """Whether an array maps a file (:mod:`neuromatic.external`) in a way that TensorFlow can use in place."""
+    """Whether an array maps a file of external data in a way that TensorFlow can use in place."""
     aligned = array.ctypes.data % ALIGNMENT == 0 and array.dtype.kind in "fiu"
     return isinstance(array.base, np.memmap) and aligned
 

@@ -13,7 +13,7 @@ from onnx import ModelProto, helper
 from neuromatic.errors import DataError
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Shape, Value, shape_text
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.schema import Recipe
 
 Array = NDArray[Any]
 

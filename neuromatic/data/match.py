@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields
 from neuromatic.errors import DataError
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.schema import Recipe
 
 Array = NDArray[Any]
 SHOWN = 20

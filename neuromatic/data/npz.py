@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from neuromatic import files
 from neuromatic.errors import DataError
+from neuromatic.saving import atomic as files
 
 DEFLATE_RATIO = 1032
 """How much deflate, the method of zip files, can pack at the very most."""

@@ -12,7 +12,7 @@ from onnx import ModelProto
 from neuromatic.data.arrays import Field, axis_of, fit_to_fields, input_fields, target_fields, weight_fields
 from neuromatic.errors import DataError, UnknownNameError
 from neuromatic.ir.values import shape_text
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.schema import Recipe
 
 Array = NDArray[Any]
 ClassWeight = Mapping[int, float] | Mapping[str, Mapping[int, float]]

@@ -14,11 +14,12 @@ import onnx.version_converter
 from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
-from neuromatic.ir import parameters as weights
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
 from neuromatic.losses.base import Loss
+from neuromatic.saving.model_file import load_proto
 
 NAMES = ("y_true", "y_pred")
 Source = str | os.PathLike[str] | ModelProto | FunctionProto
@@ -71,7 +72,7 @@ class GraphLoss(Loss):
         for name, value in given.items():
             g.add("Identity", value, name=f"{prefix}{name}/Identity", outputs=[prefix + name])
         for tensor in graph.initializer:
-            g.initializer(tensor.name, weights.array_of(tensor))
+            g.initializer(tensor.name, array_of(tensor))
         types = self._types(model, given)
         for node in graph.node:
             g.include(node, [_named(types, o, prefix) for o in node.output if o])
@@ -135,7 +136,7 @@ def read(source: Source, reduction: Any = "sum_over_batch_size", **attributes: A
         if attributes:
             raise TypeError(f"a loss from a graph has no arguments {sorted(attributes)}")
         name = source.graph.name if isinstance(source, ModelProto) else os.path.basename(os.fspath(source))
-        model = source if isinstance(source, ModelProto) else weights.load_proto(source)[0]
+        model = source if isinstance(source, ModelProto) else load_proto(source)[0]
     try:
         onnx.checker.check_model(model)
         flat = onnx.inliner.inline_local_functions(_with_defaults(model)) if model.functions else model

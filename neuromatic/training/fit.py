@@ -16,7 +16,8 @@ from neuromatic.inference import Session
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.optimizers.steps import AVERAGE
-from neuromatic.recipe import Recipe, default_learning_rate, strip
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import default_learning_rate, strip
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, TakeAverages
 from neuromatic.training.history import History

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neuromatic.engines import Outcome, Program
 from neuromatic.errors import DivergedError, TrainingError
 from neuromatic.metrics import result_of
-from neuromatic.recipe import MetricSums
+from neuromatic.recipe.schema import MetricSums
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Run
 from neuromatic.training.history import History

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromatic.errors import EngineNotAvailableError
-from neuromatic.files import replacing
-from neuromatic.ir.parameters import array_of, stored_tensors
+from neuromatic.ir.parameters import stored_tensors
+from neuromatic.ir.tensors import array_of
+from neuromatic.saving.atomic import replacing
 from neuromatic.training.callbacks import Callback, Run
 
 if TYPE_CHECKING:

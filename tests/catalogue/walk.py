@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 import neuromatic as nm
-from neuromatic import files
+from neuromatic.saving import atomic as files
 from tests.catalogue.status import STATUS, Kind, Status
 
 PAGE = Path(__file__).parents[2] / "docs" / "keras.md"

@@ -15,9 +15,10 @@ import pytest
 from click.testing import Result
 
 import neuromatic as nm
-from neuromatic import files, recipe
 from neuromatic.cli.train import by_output
 from neuromatic.data import read_npz
+from neuromatic.recipe.sections import default_learning_rate
+from neuromatic.saving import atomic as files
 from tests.cli.conftest import write_data
 
 Run = Callable[..., Result]
@@ -31,7 +32,7 @@ CROSSENTROPY = ("--loss", "sparse_categorical_crossentropy")
 def learning_rate(path: Path) -> float | None:
     model = nm.load(path)
     assert model.recipe is not None
-    return recipe.default_learning_rate(model.proto, model.recipe)
+    return default_learning_rate(model.proto, model.recipe)
 
 
 def test_a_file_with_a_recipe_needs_no_other_option(run: Run, folder: Path) -> None:

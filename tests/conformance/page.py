@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto, TypeProto
 
-from neuromatic import files
 from neuromatic.converters.registry import TRAINING_DOMAIN
 from neuromatic.converters.tensorflow.lowerings import ops
+from neuromatic.saving import atomic as files
 from tests.conformance.exclusions import OTHER_VALUES, TENSORFLOW
 from tests.conformance.onnx_cases import Case, all_cases, loaded_cases, lowered_cases
 

@@ -22,7 +22,8 @@ from neuromatic import engines
 from neuromatic.engines import Program
 from neuromatic.inference import Session
 from neuromatic.ir import parameters as weights
-from neuromatic.recipe import Recipe, strip
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import strip
 from neuromatic.training.fit import verify
 
 Array = NDArray[Any]

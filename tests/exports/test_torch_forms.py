@@ -16,7 +16,7 @@ from torch.onnx import TrainingMode
 
 import neuromatic as nm
 from neuromatic.inference import Session
-from neuromatic.recipe import strip
+from neuromatic.recipe.sections import strip
 from tests.exports.families import FAMILIES, IMAGE
 from tests.exports.harness import (
     BATCH,

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import neuromatic as nm
-from neuromatic import compose, recipe
 from neuromatic.errors import DataError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.losses import Loss
 from neuromatic.metrics import Metric
+from neuromatic.recipe import schema as recipe
+from neuromatic.recipe.objective import Losses
 
 Array = NDArray[Any]
 ROWS, CLASSES, HEIGHT, WIDTH = 12, 3, 4, 5
@@ -297,4 +298,4 @@ def test_losses_and_metrics_of_ones_own_see_what_the_model_gives() -> None:
             return g.add("ReduceMean", y_pred, axes=[1, 2, 3], keepdims=0)
 
     model = standing(segmentation().loss(Mean()).metrics(Own()))
-    assert isinstance(model._known_parts().objective, compose.Losses)
+    assert isinstance(model._known_parts().objective, Losses)

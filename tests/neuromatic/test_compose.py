@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import recipe
 from neuromatic.errors import RecipeError, UnknownNameError, UnsupportedOpError
 from neuromatic.model import Model
-from neuromatic.validation import validate
+from neuromatic.recipe import schema as recipe
+from neuromatic.recipe.sections import default_learning_rate, strip
+from neuromatic.recipe.validation import validate
 from tests.neuromatic.graphs import INT64, linear, parsed
 
 Array = NDArray[Any]
@@ -89,7 +90,7 @@ def test_a_part_given_again_changes_nothing(again: str, tmp_path: Path) -> None:
 def test_each_part_can_be_replaced_in_a_file(tmp_path: Path) -> None:
     loaded = saved(composed(tuple(STEPS)), tmp_path)
     other = checked(loaded.optimizer("adam", learning_rate=0.5))
-    assert recipe.default_learning_rate(loaded.optimizer("adam", learning_rate=0.5).proto, other) == 0.5
+    assert default_learning_rate(loaded.optimizer("adam", learning_rate=0.5).proto, other) == 0.5
     assert [m.name for m in other.metrics] == ["accuracy"]
     assert not any(name.startswith("conv2d") for name in other.trainable)
     assert [
@@ -115,7 +116,7 @@ def test_a_call_leaves_the_model_as_it_was() -> None:
 
 
 def test_strip_gives_back_the_inference_graph() -> None:
-    assert recipe.strip(composed(tuple(STEPS)).proto) == images().build().proto
+    assert strip(composed(tuple(STEPS)).proto) == images().build().proto
 
 
 def test_state_begins_anew_with_another_part() -> None:
@@ -228,7 +229,7 @@ def test_initializers_that_are_inputs_too(optimizer: str, tmp_path: Path) -> Non
     model = Model.from_proto(old).loss("mse").optimizer(optimizer).metrics("mae")
     assert model.input_names == ("x",)
     assert validate(model.proto) is not None
-    assert recipe.strip(model.proto) == old
+    assert strip(model.proto) == old
     x, y = rows()
     twin = Model.from_proto(linear(opset=13)).loss("mse").optimizer(optimizer).metrics("mae")
     for one in (model, twin):
@@ -342,7 +343,7 @@ def test_what_is_not_differentiable_is_not_trained() -> None:
 
 def test_a_function_of_the_file_in_our_domain_is_kept_once() -> None:
     model = Model.from_proto(linear()).loss("mse").optimizer("sgd").proto
-    base: ModelProto = recipe.strip(model)
+    base: ModelProto = strip(model)
     base.functions.extend(model.functions)
     base.opset_import.append(helper.make_opsetid("neuromatic", 1))
     base.graph.node.append(
@@ -351,7 +352,7 @@ def test_a_function_of_the_file_in_our_domain_is_kept_once() -> None:
     base.graph.initializer.append(numpy_helper.from_array(np.array(0.1, np.float32), "rate"))
     again = Model.from_proto(base).loss("mse").optimizer("sgd")
     assert [f.name for f in again.proto.functions] == ["SGD"]
-    assert recipe.strip(again.proto) == base
+    assert strip(again.proto) == base
 
 
 def test_an_output_without_gradient_has_nothing_to_train() -> None:

@@ -18,7 +18,7 @@ from neuromatic.cli.main import main
 from neuromatic.errors import RecipeError
 from neuromatic.optimizers import SGD, AdamW, MultiOptimizer, Muon, Optimizer, from_config
 from neuromatic.optimizers.expressions import any_found, of_file
-from neuromatic.recipe import METADATA_KEY
+from neuromatic.recipe.schema import METADATA_KEY
 
 SECONDS = 10
 NAMES = [

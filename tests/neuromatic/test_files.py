@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neuromatic import files
+from neuromatic.saving import atomic as files
 
 
 def names(folder: Path) -> list[str]:

@@ -16,10 +16,11 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
 import neuromatic as nm
-from neuromatic import external, layout
 from neuromatic.errors import InvalidModelError, ModelError
 from neuromatic.ir.tensors import is_mapped
 from neuromatic.model import Model
+from neuromatic.saving import external_data as external
+from neuromatic.saving import writer as layout
 from tests.neuromatic.graphs import linear
 
 ROWS = 3 * 2**30 // 256

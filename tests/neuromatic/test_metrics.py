@@ -32,7 +32,7 @@ from neuromatic.metrics import (
     SparseCategoricalAccuracy,
     result_of,
 )
-from neuromatic.recipe import METADATA_KEY
+from neuromatic.recipe.schema import METADATA_KEY
 from neuromatic.training.progress import describe
 from tests.catalogue.metrics import EXAMPLES, example, theirs, twin_of
 from tests.neuromatic.graphs import DOUBLE, FLOAT, INT64, emitted, in_both

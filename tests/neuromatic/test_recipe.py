@@ -10,13 +10,14 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import recipe
 from neuromatic.errors import RecipeError
 from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.ir.types import combined, value_types
 from neuromatic.model import Model
-from neuromatic.recipe import METADATA_KEY, Target
-from neuromatic.validation import validate
+from neuromatic.recipe import schema as recipe
+from neuromatic.recipe.schema import METADATA_KEY, Target
+from neuromatic.recipe.sections import default_learning_rate, evaluation_part, strip
+from neuromatic.recipe.validation import validate
 from tests.neuromatic.graphs import linear, listing
 from tests.neuromatic.recipes import algorithm, binding, drop, trained_by_sgd
 
@@ -96,7 +97,7 @@ def test_reading_gives_what_was_written() -> None:
     assert found.trainable == ("w", "b")
     assert found.loss == "loss"
     assert found.targets == (Target("target", "y", None),)
-    assert recipe.default_learning_rate(trained_by_sgd(), found) == 0.5
+    assert default_learning_rate(trained_by_sgd(), found) == 0.5
 
 
 def test_no_training_info_is_no_recipe() -> None:
@@ -105,14 +106,14 @@ def test_no_training_info_is_no_recipe() -> None:
 
 
 def test_strip_gives_back_the_original() -> None:
-    assert recipe.strip(trained_by_sgd()) == linear()
-    assert recipe.strip(linear()) == linear()
+    assert strip(trained_by_sgd()) == linear()
+    assert strip(linear()) == linear()
     other = linear()
     other.metadata_props.add(key="author", value="someone")
     other.opset_import.append(helper.make_opsetid("com.example", 3))
     made = Model.from_proto(other).loss("mse").optimizer("adam").proto
     assert made.training_info
-    assert recipe.strip(made) == other
+    assert strip(made) == other
 
 
 def test_the_combined_graph_runs_without_large_initializers() -> None:
@@ -127,7 +128,7 @@ def test_the_evaluation_part_has_no_gradient_and_no_state() -> None:
     model = trained_by_sgd()
     found = recipe.read(model)
     assert found is not None
-    part = recipe.evaluation_part(model, found)
+    part = evaluation_part(model, found)
     onnx.checker.check_model(part, full_check=True)
     assert [o.name for o in part.graph.output] == ["y", "loss", "metric/mean_absolute_error/Concat"]
     assert [i.name for i in part.graph.input] == ["x", "target"]

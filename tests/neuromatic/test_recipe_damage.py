@@ -13,8 +13,8 @@ from onnx import ModelProto, helper, numpy_helper
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.ir.types import value_types
 from neuromatic.model import Model
-from neuromatic.recipe import METADATA_KEY
-from neuromatic.validation import validate
+from neuromatic.recipe.schema import METADATA_KEY
+from neuromatic.recipe.validation import validate
 from tests.neuromatic.graphs import INT64, linear
 from tests.neuromatic.recipes import algorithm, binding, drop, node, set_notes, trained_by_sgd
 

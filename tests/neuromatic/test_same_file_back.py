@@ -13,9 +13,10 @@ from onnx import ModelProto, TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
 import neuromatic as nm
-from neuromatic import external, recipe
 from neuromatic.errors import ModelError
 from neuromatic.ir import parameters as weights
+from neuromatic.recipe.sections import strip
+from neuromatic.saving import external_data as external
 from tests.neuromatic.graphs import in_onnxruntime
 
 UNKNOWN = bytes([0x98, 0x7D, 0x01])
@@ -77,7 +78,7 @@ def trained(path: Path) -> nm.Model:
 
 def without_values(model: ModelProto, *names: str) -> ModelProto:
     """A copy of a model, without its recipe and the values of some initializers."""
-    result = recipe.strip(model)
+    result = strip(model)
     for tensor in result.graph.initializer:
         if tensor.name in names:
             tensor.ClearField("raw_data")
@@ -376,7 +377,7 @@ def test_a_failure_leaves_the_old_model_and_nothing_else(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neuromatic.files.write", full)
+    monkeypatch.setattr("neuromatic.saving.atomic.write", full)
     for folder in (tmp_path / "old", fresh(tmp_path / "new")):
         with pytest.raises(OSError, match="No space left"):
             model.save(folder / "a.onnx")

@@ -6,7 +6,7 @@ import pytest
 
 import neuromatic as nm
 from neuromatic.model import Model
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.schema import Recipe
 from neuromatic.summary import Row, rows, summary_text
 from tests.neuromatic.graphs import linear, parsed
 

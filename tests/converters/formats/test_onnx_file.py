@@ -14,7 +14,7 @@ import neuromatic as nm
 from neuromatic.converters.formats import onnx_file
 from neuromatic.converters.formats.onnx_file import convert, default_opset, raise_opset
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError, VerificationError
-from neuromatic.validation import validate
+from neuromatic.recipe.validation import validate
 
 CNN = (
     nm.Sequential((1, 6, 6))

@@ -11,12 +11,12 @@ import pytest
 from onnx import ModelProto
 
 import neuromatic as nm
-from neuromatic import recipe as recipes
 from neuromatic.activations import gelu_tanh
 from neuromatic.converters.normalize import NATIVE_OPERATORS, to_opset9
 from neuromatic.errors import UnsupportedFeatureError, UnsupportedOpError
 from neuromatic.ir.values import Value
 from neuromatic.models import digits
+from neuromatic.recipe.sections import strip
 from tests.converters.normalize.models import Array, attribute, model, numbers, ops, target, unchanged
 from tests.neuromatic.graphs import linear
 from tests.neuromatic.training.test_residual_net import ours as residual_net
@@ -57,7 +57,7 @@ def test_models_of_the_builder(name: str) -> None:
     proto = BUILT[name]().proto
     keep = named(proto)
     result = to_opset9(proto, keep=keep)
-    unchanged(recipes.strip(proto), result, keep, rtol=1e-5)
+    unchanged(strip(proto), result, keep, rtol=1e-5)
     assert [(o.domain, o.version) for o in result.opset_import] == [("", 9)]
     assert 4 <= result.ir_version <= 6
     assert set(ops(result)) <= NATIVE_OPERATORS

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import neuromatic as nm
-from neuromatic.compose import algorithm_builder, trainable_names
 from neuromatic.converters import lowering
 from neuromatic.converters.tensorflow import _recurrence, execution, program
 from neuromatic.converters.tensorflow.context import TensorFlowContext
@@ -27,6 +26,8 @@ from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.converters.tensorflow.module import OnnxModule
 from neuromatic.data import Field
 from neuromatic.errors import UnsupportedFeatureError
+from neuromatic.recipe.compose import algorithm_builder
+from neuromatic.recipe.trainable import trainable_names
 from tests.neuromatic.graphs import in_onnxruntime
 from tests.neuromatic.recurrent import bidirectional_gru_classifier, lstm_classifier
 

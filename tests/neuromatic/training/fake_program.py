@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromatic.engines import Outcome
-from neuromatic.recipe import MetricSums
+from neuromatic.recipe.schema import MetricSums
 from neuromatic.training.callbacks import Callback, Logs, Run
 
 Array = NDArray[Any]

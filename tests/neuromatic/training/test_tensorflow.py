@@ -17,7 +17,7 @@ from neuromatic.converters.tensorflow import program
 from neuromatic.errors import DivergedError, RecipeError, TrainingError, VerificationError
 from neuromatic.ir import parameters as weights
 from neuromatic.model import Model
-from neuromatic.recipe import METADATA_KEY
+from neuromatic.recipe.schema import METADATA_KEY
 from tests.neuromatic.graphs import linear, set_parameters
 from tests.neuromatic.training.fake_program import Recorder
 

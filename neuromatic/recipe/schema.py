@@ -4,25 +4,23 @@ ONNX defines a training step as the inference graph followed by the algorithm gr
 stands for backpropagation and ``update_binding`` says which value replaces which initializer. What ONNX has
 no place for (which values are metrics, which input is the target of which output) is a small JSON text in
 ``metadata_props``. The checker of ``onnx`` does not look inside ``training_info``;
-:mod:`neuromatic.validation` does.
+:mod:`neuromatic.recipe.validation` does.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from onnx import AttributeProto, ModelProto, NodeProto, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto
 
 from neuromatic.errors import RecipeError
-from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
-from neuromatic.ir.traversal import upstream
-from neuromatic.ir.types import combined, part_for, value_types
+from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.printable import CONTROL
 
-METADATA_KEY = "neuromatic.recipe"
+METADATA_KEY = "neuromatic.recipe.schema"
 METADATA_VERSION = 1
 
 
@@ -216,72 +214,3 @@ def _check_text(*values: object) -> None:
             raise TypeError(f"{value!r} is not a name")
         if CONTROL.search(value):
             raise ValueError(f"the name {value[:60]!r} has a control character")
-
-
-def evaluation_part(model: ModelProto, recipe: Recipe) -> ModelProto:
-    """The graph from inputs and targets to the model's outputs, the loss and the sums of each metric."""
-    outputs = [o.name for o in model.graph.output]
-    names = list(dict.fromkeys([*outputs, *_reported(recipe)]))
-    return part_for(model, names, value_types(model))
-
-
-def reported_part(model: ModelProto, recipe: Recipe) -> ModelProto:
-    """The graph from inputs and targets to the loss and the sums of each metric alone."""
-    return part_for(model, _reported(recipe), value_types(model))
-
-
-def step_part(model: ModelProto, recipe: Recipe) -> ModelProto:
-    """The training step as one graph, without the nodes that neither report nor update anything."""
-    whole = combined(model)
-    target = [recipe.gradient_of] if recipe.gradient_of else []
-    needed = upstream(whole.graph.node, [*_reported(recipe), *target, *recipe.updates.values()])
-    del whole.graph.node[:]
-    whole.graph.node.extend(needed)
-    return whole
-
-
-def _reported(recipe: Recipe) -> list[str]:
-    return list(dict.fromkeys([recipe.loss, *(m.sums for m in recipe.metrics)]))
-
-
-def default_learning_rate(model: ModelProto, recipe: Recipe) -> float | None:
-    """The learning rate that the file gives; None if the recipe has no such input."""
-    for tensor in model.training_info[0].algorithm.initializer:
-        if tensor.name == recipe.learning_rate:
-            return float(numpy_helper.to_array(tensor))
-    return None
-
-
-def strip(model: ModelProto) -> ModelProto:
-    """A copy without the recipe: what was added for training is gone, the rest is as it was."""
-    stripped = ModelProto()
-    stripped.CopyFrom(model)
-    del stripped.training_info[:]
-    called = _called_functions(stripped)
-    unused = [f for f in stripped.functions if f.domain == NEUROMATIC_DOMAIN and f.name not in called]
-    _remove(stripped.functions, unused)
-    used = {n.domain for n in stripped.graph.node} | {n.domain for f in stripped.functions for n in f.node}
-    for domain in (TRAINING_DOMAIN, NEUROMATIC_DOMAIN):
-        if domain not in used:
-            _remove(stripped.opset_import, [o for o in stripped.opset_import if o.domain == domain])
-    _remove(stripped.metadata_props, [p for p in stripped.metadata_props if p.key == METADATA_KEY])
-    return stripped
-
-
-def _called_functions(model: ModelProto) -> set[str]:
-    """The functions of Neuromatic's domain that the graph calls, with those for training in their place."""
-    bodies = {f.name: f.node for f in model.functions if f.domain == NEUROMATIC_DOMAIN}
-    found: set[str] = set()
-    pending = [n.op_type for n in model.graph.node if n.domain == NEUROMATIC_DOMAIN]
-    while pending:
-        name = pending.pop()
-        if name in bodies and name not in found:
-            found.add(name)
-            pending += [name + TRAINING_SUFFIX]
-            pending += [n.op_type for n in bodies[name] if n.domain == NEUROMATIC_DOMAIN]
-    return found
-
-
-def _remove(container: Any, items: Sequence[Any]) -> None:
-    for item in items:
-        container.remove(item)

@@ -8,10 +8,10 @@ import onnx.defs
 from onnx import ModelProto, NodeProto, TensorProto
 from onnx.defs import OpSchema, SchemaError
 
-from neuromatic.compose.exporters import exported_constants
-from neuromatic.compose.statistics import state_inputs
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.types import FLOATS
+from neuromatic.recipe.exporters import exported_constants
+from neuromatic.recipe.running_statistics import state_inputs
 
 
 def trainable_names(model: ModelProto, nodes: Sequence[NodeProto], loss: str, g: GraphBuilder) -> list[str]:

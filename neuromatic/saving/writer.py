@@ -24,10 +24,11 @@ from pathlib import Path, PurePosixPath
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto, TensorProto
 
-from neuromatic import external, files
 from neuromatic.errors import ModelError
 from neuromatic.ir.tensors import Place, is_mapped, place_of
 from neuromatic.ir.traversal import tensors
+from neuromatic.saving import atomic as files
+from neuromatic.saving import external_data as external
 
 MOST_INLINE = 3 << 29
 """Models of more bytes (1.5 GiB) get external data; one protobuf message may have at most 2 GiB."""

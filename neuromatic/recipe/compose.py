@@ -7,18 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic import recipe as recipes
-from neuromatic.compose.measures import Measures
-from neuromatic.compose.objective import LOSS, Objective
-from neuromatic.compose.statistics import (
-    is_batch_normalization,
-    layer_states,
-    running_statistics,
-    state_inputs,
-)
-from neuromatic.compose.terms import constrained, with_penalties
-from neuromatic.compose.trainable import trainable_names
-from neuromatic.compose.update import optimize, optimizer_note, scaled, schedule_note
 from neuromatic.errors import RecipeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN
@@ -26,7 +14,19 @@ from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.ir.traversal import computed_values, upstream
 from neuromatic.ir.types import value_types
 from neuromatic.optimizers import Optimizer
-from neuromatic.recipe import METADATA_KEY, Recipe
+from neuromatic.recipe.measures import Measures
+from neuromatic.recipe.objective import LOSS, Objective
+from neuromatic.recipe.penalties import constrained, with_penalties
+from neuromatic.recipe.running_statistics import (
+    is_batch_normalization,
+    layer_states,
+    running_statistics,
+    state_inputs,
+)
+from neuromatic.recipe.schema import METADATA_KEY, Recipe
+from neuromatic.recipe.sections import strip
+from neuromatic.recipe.trainable import trainable_names
+from neuromatic.recipe.update import optimize, optimizer_note, scaled, schedule_note
 
 LEARNING_RATE = "learning_rate"
 STEP = "step"
@@ -52,7 +52,7 @@ def compose(
     Raises:
         RecipeError: no parameter is left to train, or the parts do not fit the model.
     """
-    result = recipes.strip(model)
+    result = strip(model)
     g = algorithm_builder(result)
     outputs = {name: g.value(name) for name in computed_values(result.graph) if g.knows(name)}
     masks = {name: g.value(mask) for name, mask in terms.masks.items()}

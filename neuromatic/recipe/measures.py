@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from neuromatic.compose.objective import LOSS
-from neuromatic.compose.recorded import copy_part
 from neuromatic.errors import RecipeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.metrics import Metric
-from neuromatic.recipe import MetricSums, Recipe, Target
+from neuromatic.recipe.objective import LOSS
+from neuromatic.recipe.recorded import copy_part
+from neuromatic.recipe.schema import MetricSums, Recipe, Target
 
 
 class Measures(ABC):

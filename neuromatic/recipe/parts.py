@@ -6,21 +6,15 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
-from neuromatic import recipe as recipes
-from neuromatic.compose import (
-    Measures,
-    Metrics,
-    Objective,
-    RecordedMeasures,
-    RecordedObjective,
-    RecordedOptimizer,
-    compose,
-    frozen_names,
-    recorded_terms,
-)
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
-from neuromatic.recipe import Recipe
+from neuromatic.recipe.compose import compose, frozen_names
+from neuromatic.recipe.measures import Measures, Metrics, RecordedMeasures
+from neuromatic.recipe.objective import Objective, RecordedObjective
+from neuromatic.recipe.penalties import recorded_terms
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import strip
+from neuromatic.recipe.update import RecordedOptimizer
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Parts:
         """
         parts = self.resolved(model)
         if parts.objective is None or parts.optimizer is None:
-            return recipes.strip(model), parts
+            return strip(model), parts
         measures = parts.measures or Metrics({})
         recipe = compose(model, parts.objective, parts.optimizer, measures, parts.frozen, parts.terms)
         return recipe, parts

@@ -9,14 +9,15 @@ from typing import Any
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from neuromatic import optimizers, schedules
-from neuromatic import recipe as recipes
-from neuromatic.compose.terms import CONSTRAINT
 from neuromatic.errors import RecipeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.ir.values import Value
 from neuromatic.optimizers import Optimizer, Setting, State, UpdateRule
-from neuromatic.recipe import Recipe
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.penalties import CONSTRAINT
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.schedules import Schedule
 
 NOT_KEPT = "this recipe's optimizer cannot be kept; choose one with .optimizer(...)"
@@ -36,7 +37,7 @@ class RecordedOptimizer(Optimizer):
         Raises:
             RecipeError: the update of a parameter is not one node of Neuromatic's form.
         """
-        default, schedule = recipes.default_learning_rate(model, recipe), recipe.schedule
+        default, schedule = default_learning_rate(model, recipe), recipe.schedule
         rate = default if schedule is None else schedules.from_config(schedule)
         if rate is None:
             raise RecipeError(NOT_KEPT)

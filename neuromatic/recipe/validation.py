@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto
 
-from neuromatic import recipe as recipes
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.ir.traversal import computed_values
 from neuromatic.ir.types import FLOATS, combined, value_types
 from neuromatic.ir.values import Shape, Value, dtype_name, shape_text
 from neuromatic.metrics import RESULTS, result_of
-from neuromatic.recipe import MetricSums, Recipe
+from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.schema import MetricSums, Recipe
 
 
 def validate(model: ModelProto) -> Recipe | None:

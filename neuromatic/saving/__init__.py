@@ -1,0 +1,1 @@
+"""Files: atomic writes, external data, and the limits that keep hostile files out."""
