@@ -19,8 +19,8 @@ from neuromatic.cli._shared import (
 )
 from neuromatic.engines import ENGINES
 from neuromatic.errors import UnknownNameError
-from neuromatic.training.parity import Parity, draw, engines_options
-from neuromatic.training.parity import compare as compare_engines
+from neuromatic.reports.parity import Parity, draw, engines_options
+from neuromatic.reports.parity import compare as compare_engines
 
 
 @click.command()

@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 import click
 
-from neuromatic import diff as diffs
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, print_json, verbose_option
-from neuromatic.diff import Difference, Weight
+from neuromatic.reports import diff as diffs
+from neuromatic.reports.diff import Difference, Weight
 
 SHOWN = 20
 """How many lines of a section are shown where not all are asked for."""

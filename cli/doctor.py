@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuromatic import Model, inspection, preparing, selection
+from neuromatic import Model
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
@@ -27,6 +27,9 @@ from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import shape_text
+from neuromatic.reports import inspection
+from neuromatic.transfer import imported_models as preparing
+from neuromatic.transfer import trainable_layers as selection
 
 ALL = "all"
 WIDTH = 100

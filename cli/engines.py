@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from neuromatic import inference
+from neuromatic._quiet import quiet
 from neuromatic.cli._errors import INTERRUPTED, USAGE, Failure, one_line
 from neuromatic.cli._shared import echo, json_option, print_json, verbose_option
 from neuromatic.converters.cntk import environment as cntk
 from neuromatic.converters.tensorflow import engine as tensorflow
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
-from neuromatic.quiet import quiet
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from neuromatic import Model
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
-from neuromatic.inspection import traces
 from neuromatic.ir.parameters import stored_tensors
 from neuromatic.ir.traversal import upstream
 from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import default_learning_rate
-from neuromatic.selection import Role
-from neuromatic.summary import rows, summary_text
+from neuromatic.reports.inspection import traces
+from neuromatic.reports.summary import rows, summary_text
+from neuromatic.transfer.trainable_layers import Role
 
 
 @click.command()

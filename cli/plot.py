@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from neuromatic import plot as plots
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import echo, model_argument, verbose_option
+from neuromatic.reports import plot as plots
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from neuromatic import EarlyStopping, History, Model, losses, metrics, optimizers, schedules
+from neuromatic.builder._surgery import BatchNorm
 from neuromatic.cli._errors import USAGE, Failure
 from neuromatic.cli._models import load_model, training_data
 from neuromatic.cli._schedules import parse_schedule
@@ -28,7 +29,6 @@ from neuromatic.errors import UnknownNameError
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.schedules import LearningRate
-from neuromatic.surgery import BatchNorm
 from neuromatic.training.callbacks import Callback, Logs, Run
 
 DEFAULT_OPTIMIZER = "adam"

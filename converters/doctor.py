@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from neuromatic import Model, engines, preparing
+from neuromatic import Model, engines
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
@@ -29,6 +29,7 @@ from neuromatic.ir.values import Value
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder, state_names
 from neuromatic.recipe.trainable import differentiable_values
+from neuromatic.transfer import imported_models as preparing
 
 Array = NDArray[Any]
 Gradient = Literal["yes", "stops", "no", "not needed"]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import neuromatic as nm
 from neuromatic.data import read_npz
 from neuromatic.models import autoencoder, lenet5, recurrent, vit, wide_and_deep
+from neuromatic.reports.summary import rows
 from neuromatic.saving import atomic as files
-from neuromatic.summary import rows
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -18,11 +18,11 @@ from neuromatic import (
     regularizers,
     schedules,
 )
-from neuromatic.functional import Input
+from neuromatic.builder.functional import Input
+from neuromatic.builder.model import Model, load
+from neuromatic.builder.sequential import Sequential
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
-from neuromatic.model import Model, load
-from neuromatic.sequential import Sequential
 from neuromatic.training import Callback, EarlyStopping, History, LearningRateScheduler, ReduceLROnPlateau
 
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neuromatic._lookup import from_name
+from neuromatic._names import from_name
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.terms import Term

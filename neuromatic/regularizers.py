@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from neuromatic._lookup import from_name
+from neuromatic._names import from_name
 from neuromatic.errors import ShapeError
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from neuromatic._lookup import by_name, from_name, snake_case
+from neuromatic._names import by_name, from_name, snake_case
 from neuromatic.errors import RecipeError
 
 __all__ = [

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto
 
+from neuromatic._quiet import quiet, wanted
 from neuromatic.converters.formats.onnx_file import default_opset, raise_opset
 from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
@@ -24,7 +25,6 @@ from neuromatic.data import Field
 from neuromatic.errors import ConversionError, EngineNotAvailableError
 from neuromatic.inference import Session
 from neuromatic.ir.opsets import BATCH, DEFAULT_OPSET
-from neuromatic.quiet import quiet, wanted
 from neuromatic.saving.atomic import replacing
 from neuromatic.saving.model_file import load_proto
 from neuromatic.saving.writer import serialize

@@ -19,13 +19,13 @@ import numpy as np
 from onnx import ModelProto
 
 from neuromatic import load
+from neuromatic._quiet import quiet
 from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
 from neuromatic.errors import ConversionError
 from neuromatic.inference import Session
 from neuromatic.ir.types import FLOATS
-from neuromatic.quiet import quiet
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder
 from neuromatic.recipe.sections import strip

@@ -10,9 +10,9 @@ from typing import Any
 
 from onnx import ModelProto
 
+from neuromatic._quiet import LEVEL, quiet, wanted
 from neuromatic.engines import Program
 from neuromatic.errors import EngineNotAvailableError
-from neuromatic.quiet import LEVEL, quiet, wanted
 
 INSTALL = "pip install 'neuromatic[cpu]'"
 OPTIONS = {"jit": "auto"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neuromatic._lookup import by_name, from_name
+from neuromatic._names import by_name, from_name
 from neuromatic.initializers import constant, random
 from neuromatic.initializers.base import Array, Fans, Initializer, Shape
 from neuromatic.initializers.constant import *

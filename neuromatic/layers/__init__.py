@@ -1,7 +1,7 @@
 """The layers, with Keras' names, arguments and defaults; images are channels first, as in ONNX.
 
-A layer's module is imported when the layer is first asked for. Written by ``python -m neuromatic.generate``
-from the ``__all__`` of the modules here; do not edit.
+A layer's module is imported when the layer is first asked for. Written by
+``python -m neuromatic.builder.generate`` from the ``__all__`` of the modules here; do not edit.
 """
 
 from __future__ import annotations

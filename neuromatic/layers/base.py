@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from onnx import TensorProto
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.errors import ShapeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import DEFAULT_OPSET, OpsetTooLowError

@@ -12,7 +12,7 @@ from typing import Any
 
 from onnx import FunctionProto, ModelProto
 
-from neuromatic._lookup import by_name, from_name
+from neuromatic._names import by_name, from_name
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.losses import ctc, focal, hinge, probabilistic, regression, segmentation, similarity

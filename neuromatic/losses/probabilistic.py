@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.class_axis import has_one_channel
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder

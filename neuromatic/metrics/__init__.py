@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from neuromatic._lookup import by_name, from_name, snake_case
+from neuromatic._names import by_name, from_name, snake_case
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.losses import Loss

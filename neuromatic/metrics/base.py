@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from onnx import TensorProto
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.errors import ShapeError
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder

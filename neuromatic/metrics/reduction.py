@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.losses import Loss

@@ -13,7 +13,7 @@ from typing import Any
 
 from onnx import FunctionProto
 
-from neuromatic._lookup import by_name, from_name
+from neuromatic._names import by_name, from_name
 from neuromatic.optimizers import adam, adaptive, config, function, multi, muon, sgd
 from neuromatic.optimizers.adam import *
 from neuromatic.optimizers.adaptive import *

@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import FunctionProto
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.optimizers.base import Optimizer, changed
 from neuromatic.optimizers.expressions import check_texts, of_file
 from neuromatic.optimizers.function import FunctionOptimizer

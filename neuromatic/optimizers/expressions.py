@@ -15,9 +15,9 @@ from functools import lru_cache
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from neuromatic._quiet import quiet
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.inference import Session
-from neuromatic.quiet import quiet
 
 MOST_EXPRESSIONS = 1000
 MOST_CHARACTERS = 2000

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
-from neuromatic.model import Model
 from neuromatic.optimizers import Optimizer
 
 Array = NDArray[Any]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import neuromatic as nm
 from neuromatic import layers
-from neuromatic.functional import assemble
+from neuromatic.builder.functional import assemble
 from tests.catalogue.cntk import records
 from tests.catalogue.layers import FEW, Array, Twins, assert_equals_keras, numbers
 from tests.catalogue.status import equal

@@ -17,10 +17,10 @@ from onnx import TensorProto
 
 import neuromatic as nm
 from neuromatic import constraints, regularizers
+from neuromatic.builder.model import Model
 from neuromatic.errors import ShapeError, UnknownNameError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
-from neuromatic.model import Model
 from tests.catalogue.status import equal
 
 Array = NDArray[Any]

@@ -8,10 +8,10 @@ import pytest
 from onnx import ModelProto
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.converters import doctor
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import linear, parsed
 from tests.neuromatic.test_lifting import HIDDEN
 

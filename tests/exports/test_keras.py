@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from neuromatic.quiet import quiet
+from neuromatic._quiet import quiet
 from tests.exports.harness import BATCH, STEPS, close, in_onnxruntime, only_bound_changed, trained_here
 
 Array = NDArray[Any]

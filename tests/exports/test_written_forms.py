@@ -7,10 +7,10 @@ import pytest
 from onnx import ModelProto
 
 import neuromatic as nm
-from neuromatic import preparing
 from neuromatic.converters.lowering import plan_outputs
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.transfer import imported_models as preparing
 from tests.neuromatic.graphs import listing, parsed
 
 W = np.ones((3, 2), np.float32)

@@ -12,10 +12,10 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from neuromatic.builder.model import Model
 from neuromatic.converters.tensorflow.evaluate import run_model
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Shape, Value
-from neuromatic.model import Model
 
 Array = NDArray[Any]
 FLOAT, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64

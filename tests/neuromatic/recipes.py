@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from neuromatic.model import Model
+from neuromatic.builder.model import Model
 from neuromatic.recipe.schema import METADATA_KEY
 from tests.neuromatic.graphs import linear
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError, UnknownNameError, UnsupportedOpError
-from neuromatic.model import Model
 from neuromatic.recipe import schema as recipe
 from neuromatic.recipe.sections import default_learning_rate, strip
 from neuromatic.recipe.validation import validate

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper, numpy_helper
 
-from neuromatic.diff import compare
-from neuromatic.model import Model
+from neuromatic.builder.model import Model
+from neuromatic.reports.diff import compare
 from tests.neuromatic.graphs import linear
 from tests.neuromatic.recipes import set_notes, trained_by_sgd
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from neuromatic import engines
+from neuromatic.builder.model import Model
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import linear
 
 

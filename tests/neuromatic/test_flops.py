@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 import neuromatic as nm
-from neuromatic.summary import rows
+from neuromatic.reports.summary import rows
 
 
 def total(model: onnx.ModelProto) -> int:

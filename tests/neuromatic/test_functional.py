@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, numpy_helper
 
+from neuromatic.builder.functional import Input, assemble, input_names
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.functional import Input, assemble, input_names
 from neuromatic.layers import Activation, Add, Concatenate, Dense
 from neuromatic.layers.base import Call, SymbolicTensor
 

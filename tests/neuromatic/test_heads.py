@@ -16,8 +16,8 @@ from onnx import ModelProto
 
 import neuromatic as nm
 from neuromatic import layers
+from neuromatic.builder.model import Model
 from neuromatic.errors import ModelError, ShapeError, UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import in_onnxruntime, linear, parsed
 
 Array = NDArray[Any]

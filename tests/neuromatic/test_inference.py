@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from neuromatic.builder.model import Model
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError
 from neuromatic.inference import Session, batches
-from neuromatic.model import Model
 from tests.neuromatic.graphs import in_onnxruntime, linear, parsed
 
 

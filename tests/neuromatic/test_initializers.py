@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from neuromatic import initializers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import UnknownNameError
 from neuromatic.initializers import INITIALIZERS
 from neuromatic.layers import Conv2D, Dense
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import parameters
 
 MATRICES = sorted(INITIALIZERS.keys() - {"constant", "stft"})

@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import listing, parsed
 from tests.neuromatic.test_heads import images, vision
 

@@ -6,9 +6,9 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import inspection
+from neuromatic.builder.model import Model
 from neuromatic.ir.types import value_types
-from neuromatic.model import Model
+from neuromatic.reports import inspection
 from tests.neuromatic.graphs import FLOAT, linear, parsed
 from tests.neuromatic.test_lifting import HIDDEN
 

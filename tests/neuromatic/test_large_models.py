@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import InvalidModelError, ModelError
 from neuromatic.ir.tensors import is_mapped
-from neuromatic.model import Model
 from neuromatic.saving import external_data as external
 from neuromatic.saving import writer as layout
 from tests.neuromatic.graphs import linear
@@ -31,7 +31,7 @@ PROGRAM = """
 import json, sys, time
 import numpy as np
 import neuromatic as nm
-from neuromatic.summary import summary_text
+from neuromatic.reports.summary import summary_text
 
 def peak():
     with open("/proc/self/status") as status:

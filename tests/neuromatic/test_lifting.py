@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import neuromatic as nm
-from neuromatic import lifting
-from neuromatic.model import Model
+from neuromatic.builder.model import Model
+from neuromatic.transfer import lift_constants as lifting
 from tests.neuromatic.graphs import in_onnxruntime, listing, parsed
 
 Array = NDArray[Any]

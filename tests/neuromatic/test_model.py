@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import DataError, ModelError, RecipeError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import linear
 
 Array = NDArray[Any]

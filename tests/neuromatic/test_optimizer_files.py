@@ -11,8 +11,8 @@ import pytest
 
 import neuromatic as nm
 from neuromatic import optimizers
+from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.model import Model
 from neuromatic.optimizers import SGD, Adam, FunctionOptimizer, MultiOptimizer, Optimizer, RMSprop, UpdateRule
 from tests.neuromatic.recipes import set_notes
 

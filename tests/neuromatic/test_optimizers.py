@@ -16,10 +16,10 @@ from onnx.reference import ReferenceEvaluator
 
 import neuromatic as nm
 from neuromatic import optimizers
+from neuromatic.builder.model import Model
 from neuromatic.converters.tensorflow import program
 from neuromatic.errors import RecipeError, UnknownNameError
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
-from neuromatic.model import Model
 from neuromatic.optimizers import (
     SGD,
     Adam,

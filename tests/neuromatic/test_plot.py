@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import neuromatic as nm
 from neuromatic.cli.main import main
 from neuromatic.errors import EngineNotAvailableError
-from neuromatic.plot import picture
+from neuromatic.reports.plot import picture
 
 
 def branched() -> nm.Model:

@@ -10,10 +10,10 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError
 from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.ir.types import combined, value_types
-from neuromatic.model import Model
 from neuromatic.recipe import schema as recipe
 from neuromatic.recipe.schema import METADATA_KEY, Target
 from neuromatic.recipe.sections import default_learning_rate, evaluation_part, strip

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
+from neuromatic.builder.model import Model
 from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.ir.types import value_types
-from neuromatic.model import Model
 from neuromatic.recipe.schema import METADATA_KEY
 from neuromatic.recipe.validation import validate
 from tests.neuromatic.graphs import INT64, linear

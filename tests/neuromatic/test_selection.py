@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import parsed
 from tests.neuromatic.test_lifting import tied
 

@@ -16,13 +16,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from neuromatic import generate, layers
-from neuromatic._lookup import snake_case
+from neuromatic import layers
+from neuromatic._names import snake_case
+from neuromatic.builder import generate
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError, UnknownNameError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.layers import Dense, Layer
-from neuromatic.sequential import Sequential
 
 CLASSES = [c for c in dict.fromkeys(getattr(layers, name) for name in layers.__all__) if c is not Layer]
 MERGING = [c for c in CLASSES if c.merges]

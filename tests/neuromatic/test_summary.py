@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import neuromatic as nm
-from neuromatic.model import Model
+from neuromatic.builder.model import Model
 from neuromatic.recipe.schema import Recipe
-from neuromatic.summary import Row, rows, summary_text
+from neuromatic.reports.summary import Row, rows, summary_text
 from tests.neuromatic.graphs import linear, parsed
 
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.model import Model
 from tests.neuromatic.graphs import parsed
 
 Array = NDArray[Any]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
 from neuromatic.ir import parameters as weights
-from neuromatic.model import Model
 from tests.neuromatic.graphs import in_onnxruntime, linear
 
 Array = NDArray[Any]

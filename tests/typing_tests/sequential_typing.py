@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from neuromatic.sequential import Sequential
+from neuromatic.builder.sequential import Sequential
 
 
 def accepted(model: Sequential) -> None:

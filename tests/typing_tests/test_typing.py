@@ -24,8 +24,10 @@ def test_types(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_type_of_a_fluent_call_is_revealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     source = tmp_path / "revealed.py"
-    source.write_text("from neuromatic.sequential import Sequential\nreveal_type(Sequential((3,)).dense)\n")
+    source.write_text(
+        "from neuromatic.builder.sequential import Sequential\nreveal_type(Sequential((3,)).dense)\n"
+    )
     options = ["--config-file=pyproject.toml", f"--cache-dir={tmp_path}"]
     report, errors, _ = api.run([*options, str(source)])
     assert "def (units: int, activation: " in report, report + errors
-    assert "-> neuromatic.sequential.Sequential" in report
+    assert "-> neuromatic.builder.sequential.Sequential" in report

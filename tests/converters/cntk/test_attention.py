@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuromatic.training.parity import compare
+from neuromatic.reports.parity import compare
 from tests.neuromatic import transformers
 
 pytestmark = pytest.mark.usefixtures("cntk_environment")

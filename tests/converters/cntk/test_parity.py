@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuromatic as nm
-from neuromatic.training.parity import compare
+from neuromatic.reports.parity import compare
 from tests.converters.cntk.nets import NETS, OPTIMIZERS, data, with_recipe
 
 pytestmark = pytest.mark.usefixtures("cntk_environment")

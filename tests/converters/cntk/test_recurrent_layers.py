@@ -10,7 +10,7 @@ import pytest
 import neuromatic as nm
 from neuromatic import layers
 from neuromatic.layers.base import SymbolicTensor
-from neuromatic.training.parity import compare
+from neuromatic.reports.parity import compare
 
 pytestmark = pytest.mark.usefixtures("cntk_environment")
 

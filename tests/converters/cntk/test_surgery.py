@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import neuromatic as nm
-from neuromatic.model import Model
+from neuromatic.builder.model import Model
 from tests.neuromatic.test_heads import images, vision
 from tests.neuromatic.test_surgery import two_products
 

@@ -16,10 +16,10 @@ from hypothesis import settings
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
+from neuromatic.builder.sequential import Sequential
 from neuromatic.ir.opsets import DEFAULT_IR_VERSION, DEFAULT_OPSET
 from neuromatic.ir.values import Dim
 from neuromatic.layers import Layer
-from neuromatic.sequential import Sequential
 
 Array = NDArray[Any]
 

@@ -10,10 +10,10 @@ import pytest
 
 from neuromatic import layers
 from neuromatic.activations import ACTIVATIONS, gelu_tanh
+from neuromatic.builder.functional import Input
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError, UnknownNameError
-from neuromatic.functional import Input
 from neuromatic.layers.activations.activation import ActivationLike
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import assert_equals_keras, check, run
 
 GRID = np.concatenate([np.linspace(-10, 10, 401), [-1e4, -500, -88, -30, 30, 80]]).astype(np.float32)

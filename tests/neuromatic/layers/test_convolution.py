@@ -10,9 +10,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from neuromatic import layers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError
 from neuromatic.initializers import Initializer
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import assert_equals_keras
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromatic import layers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import FEW, assert_equals_keras
 
 

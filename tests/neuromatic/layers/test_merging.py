@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from neuromatic import layers
+from neuromatic.builder.functional import Input, assemble
 from neuromatic.errors import ShapeError
-from neuromatic.functional import Input, assemble
 from neuromatic.layers import Layer
 from tests.neuromatic.layers.keras_twin import check, run
 

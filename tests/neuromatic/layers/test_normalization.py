@@ -7,8 +7,8 @@ import pytest
 from onnx import helper
 
 from neuromatic import layers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import assert_equals_keras, parameters
 
 

@@ -6,8 +6,8 @@ import keras
 import pytest
 
 from neuromatic import layers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import assert_equals_keras
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuromatic import layers
+from neuromatic.builder.sequential import Sequential
 from neuromatic.errors import ShapeError
 from neuromatic.ir.values import Shape
 from neuromatic.layers import Layer
-from neuromatic.sequential import Sequential
 from tests.neuromatic.layers.keras_twin import FEW, check, run
 
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 import neuromatic as nm
+from neuromatic.builder.model import Model
 from neuromatic.converters.tensorflow import program
 from neuromatic.errors import DivergedError, RecipeError, TrainingError, VerificationError
 from neuromatic.ir import parameters as weights
-from neuromatic.model import Model
 from neuromatic.recipe.schema import METADATA_KEY
 from tests.neuromatic.graphs import linear, set_parameters
 from tests.neuromatic.training.fake_program import Recorder

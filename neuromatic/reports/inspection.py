@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from neuromatic import flops, lifting, selection
 from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import FLOATS
 from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import Recipe
+from neuromatic.reports import flops
+from neuromatic.transfer import lift_constants as lifting
+from neuromatic.transfer import trainable_layers as selection
 
 RUNTIMES = {21: "older runtimes", 25: "TensorRT", 26: "onnxruntime-web"}
 """Which runtimes take which opset at most."""

@@ -11,6 +11,8 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto
 
+from neuromatic.builder._surgery import BatchNorm, Surgery
+from neuromatic.builder.functional import assemble
 from neuromatic.data import (
     ClassWeight,
     fit_to_fields,
@@ -19,7 +21,6 @@ from neuromatic.data import (
     training_arrays,
     with_class_weights,
 )
-from neuromatic.functional import assemble
 from neuromatic.inference import Session, batches
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
@@ -28,14 +29,13 @@ from neuromatic.ir.tensors import array_of
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import SymbolicTensor
-from neuromatic.plot import Detail, Direction, draw
 from neuromatic.printable import printable
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.sections import evaluation_part, strip
+from neuromatic.reports.plot import Detail, Direction, draw
+from neuromatic.reports.summary import summary_text
 from neuromatic.saving.model_file import load_proto, save_proto
 from neuromatic.schedules import LearningRate
-from neuromatic.summary import summary_text
-from neuromatic.surgery import BatchNorm, Surgery
 from neuromatic.training.callbacks import Callback
 from neuromatic.training.fit import train_model
 from neuromatic.training.history import History

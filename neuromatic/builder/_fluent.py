@@ -1,11 +1,14 @@
-"""The layer methods of Sequential. Written by ``python -m neuromatic.generate``; do not edit."""
+"""The layer methods of Sequential.
+
+Written by ``python -m neuromatic.builder.generate``; do not edit.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from neuromatic import layers
-from neuromatic.fluent import fluent, methods
+from neuromatic.builder.fluent import fluent, methods
 
 if TYPE_CHECKING:
 

@@ -1,7 +1,7 @@
 """The methods of :class:`neuromatic.Sequential` that append a layer, made from the layer classes.
 
-``neuromatic/_fluent.py`` lists them, one line for each class, so that editors and type checkers know their
-signatures; ``python -m neuromatic.generate`` writes that file anew from the classes.
+``neuromatic/builder/_fluent.py`` lists them, one line for each class, so that editors and type checkers know
+their signatures; ``python -m neuromatic.builder.generate`` writes that file anew from the classes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from neuromatic import layers
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.layers.base import Layer
 
 if TYPE_CHECKING:
-    from neuromatic.sequential import Sequential
+    from neuromatic.builder.sequential import Sequential
 
 P = ParamSpec("P")
 T = TypeVar("T")

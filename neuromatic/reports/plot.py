@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from onnx import GraphProto, ModelProto, ValueInfoProto
 
+from neuromatic._quiet import quiet
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.printable import printable
-from neuromatic.quiet import quiet
 from neuromatic.recipe.sections import strip
+from neuromatic.reports.summary import Row, counted, rows
 from neuromatic.saving.atomic import replacing
-from neuromatic.summary import Row, counted, rows
 
 Detail = Literal["layers", "nodes"]
 Direction = Literal["down", "right"]

@@ -18,7 +18,7 @@ from neuromatic.saving.atomic import replacing
 from neuromatic.training.callbacks import Callback, Run
 
 if TYPE_CHECKING:
-    from neuromatic.model import Model
+    from neuromatic.builder.model import Model
 
 Array = NDArray[Any]
 

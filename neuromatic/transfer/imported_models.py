@@ -1,6 +1,6 @@
 """What other programs export is made fit for training, once: before a loss is chosen.
 
-- Weights that are ``Constant`` nodes become initializers (:mod:`neuromatic.lifting`).
+- Weights that are ``Constant`` nodes become initializers (:mod:`neuromatic.transfer.lift_constants`).
 - PyTorch writes parameters of equal values once, and an ``Identity`` node in place of each other one, for
   instance of the running mean and the offset of a new BatchNormalization. Each gets its own initializer,
   under its own name. What PyTorch shares on purpose has no such node, and stays shared.
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from neuromatic import lifting
 from neuromatic.ir.types import FLOATS
 from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import METADATA_KEY
+from neuromatic.transfer import lift_constants as lifting
 
 TRAINING_MODE = "training_mode"
 

@@ -9,12 +9,12 @@ from onnx import GraphProto, ModelProto
 
 from neuromatic import layers
 from neuromatic.errors import UnknownNameError
-from neuromatic.heads import include
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.traversal import data_inputs, fed, rewire
 from neuromatic.ir.types import FLOATS
 from neuromatic.recipe.compose import algorithm_builder
 from neuromatic.recipe.sections import strip
+from neuromatic.transfer._edit import include
 
 
 def insert_dropout(model: ModelProto, patterns: Sequence[str], rate: float) -> ModelProto:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnx import ModelProto
 
-from neuromatic import losses, metrics, optimizers, preparing
+from neuromatic import losses, metrics, optimizers
 from neuromatic.errors import RecipeError, UnknownNameError
-from neuromatic.heads import find_value
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
@@ -22,9 +21,11 @@ from neuromatic.recipe.objective import Losses
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.validation import validate
+from neuromatic.transfer import imported_models as preparing
+from neuromatic.transfer._edit import find_value
 
 if TYPE_CHECKING:
-    from neuromatic.model import Model
+    from neuromatic.builder.model import Model
 
 
 class Choosing:

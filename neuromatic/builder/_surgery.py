@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 from onnx import ModelProto
 
-from neuromatic import heads, insertion, lifting, selection
-from neuromatic.choosing import Choosing
+from neuromatic.builder._choosing import Choosing
 from neuromatic.ir import parameters as weights
 from neuromatic.layers.base import Layer
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.validation import validate
+from neuromatic.transfer import insert_dropout as insertion
+from neuromatic.transfer import lift_constants as lifting
+from neuromatic.transfer import replace_head as heads
+from neuromatic.transfer import trainable_layers as selection
 
 if TYPE_CHECKING:
+    from neuromatic.builder.model import Model
     from neuromatic.layers.activations.activation import ActivationLike
-    from neuromatic.model import Model
 
 BatchNorm = Literal["train", "frozen"]
 """Whether BatchNormalization trains with each batch's statistics, or with its running ones, which stay."""

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuromatic import flops
 from neuromatic.ir.traversal import layer_of
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Shape, shape_text
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
+from neuromatic.reports import flops
 
 
 @dataclass(frozen=True)

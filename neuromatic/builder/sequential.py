@@ -12,13 +12,13 @@ import onnx
 from numpy.typing import DTypeLike
 from onnx import ModelProto
 
-from neuromatic._fluent import FluentLayers
+from neuromatic.builder._fluent import FluentLayers
+from neuromatic.builder.functional import Assembled, Input, assemble
+from neuromatic.builder.model import Model
 from neuromatic.errors import ShapeError
-from neuromatic.functional import Assembled, Input, assemble
 from neuromatic.ir.opsets import DEFAULT_OPSET
 from neuromatic.ir.values import Dim
 from neuromatic.layers.base import Layer, SymbolicTensor
-from neuromatic.model import Model
 
 P = ParamSpec("P")
 R = TypeVar("R")

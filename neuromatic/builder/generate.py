@@ -1,8 +1,8 @@
-"""Writes what is made from the layer classes: ``python -m neuromatic.generate``.
+"""Writes what is made from the layer classes: ``python -m neuromatic.builder.generate``.
 
 These are ``neuromatic/layers/__init__.py``, which knows the family of each layer and imports it when it is
-first asked for, and ``neuromatic/_fluent.py``, the methods of Sequential. A layer that a family lists in its
-``__all__`` needs no other registration.
+first asked for, and ``neuromatic/builder/_fluent.py``, the methods of Sequential. A layer that a family lists
+in its ``__all__`` needs no other registration.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
-from neuromatic._lookup import snake_case
+from neuromatic._names import snake_case
 from neuromatic.layers.base import Layer
 from neuromatic.saving import atomic as files
 
 FOLDER = Path(__file__).parent
-LAYERS = FOLDER / "layers" / "__init__.py"
+LAYERS = FOLDER.parent / "layers" / "__init__.py"
 FLUENT = FOLDER / "_fluent.py"
 
 _LAYERS = '''"""The layers, with Keras' names, arguments and defaults; images are channels first, as in ONNX.
 
-A layer's module is imported when the layer is first asked for. Written by ``python -m neuromatic.generate``
-from the ``__all__`` of the modules here; do not edit.
+A layer's module is imported when the layer is first asked for. Written by
+``python -m neuromatic.builder.generate`` from the ``__all__`` of the modules here; do not edit.
 """
 
 from __future__ import annotations
@@ -56,14 +56,17 @@ if not TYPE_CHECKING:
         return sorted({{*globals(), *FAMILIES}})
 '''
 
-_FLUENT = '''"""The layer methods of Sequential. Written by ``python -m neuromatic.generate``; do not edit."""
+_FLUENT = '''"""The layer methods of Sequential.
+
+Written by ``python -m neuromatic.builder.generate``; do not edit.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from neuromatic import layers
-from neuromatic.fluent import fluent, methods
+from neuromatic.builder.fluent import fluent, methods
 
 if TYPE_CHECKING:
 
@@ -116,7 +119,7 @@ def layers_source() -> str:
 
 
 def fluent_source() -> str:
-    """What ``neuromatic/_fluent.py`` has to be."""
+    """What ``neuromatic/builder/_fluent.py`` has to be."""
     names = [c.__name__ for c in fluent_layers()]
     lines = [f"        {snake_case(name)} = fluent(layers.{name})\n" for name in names]
     return _FLUENT.format(methods="".join(lines), names=_listed(names, 8))

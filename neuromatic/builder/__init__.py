@@ -1,0 +1,1 @@
+"""Building models: layers called on each other or chained, and the Model that they make."""

@@ -1,0 +1,1 @@
+"""What is told of a model or a run: summaries, pictures, differences, inspection, agreement of engines."""

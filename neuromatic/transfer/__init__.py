@@ -1,0 +1,1 @@
+"""What is done to models of others: new heads, lifted constants, added Dropout, what is trained."""
