@@ -12,7 +12,7 @@ from click.testing import Result
 
 import neuromatic as nm
 from tests.neuromatic.graphs import parsed
-from tests.neuromatic.test_lifting import HIDDEN
+from tests.neuromatic.transfer.test_lift_constants import HIDDEN
 
 Run = Callable[..., Result]
 Fails = Callable[..., str]

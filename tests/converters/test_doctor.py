@@ -13,7 +13,7 @@ from neuromatic.converters import doctor
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.errors import EngineNotAvailableError, UnknownNameError
 from tests.neuromatic.graphs import linear, parsed
-from tests.neuromatic.test_lifting import HIDDEN
+from tests.neuromatic.transfer.test_lift_constants import HIDDEN
 
 
 def check(model: ModelProto | Model, engine: str = "tensorflow") -> EngineCheck:

@@ -9,8 +9,8 @@ import pytest
 
 import neuromatic as nm
 from neuromatic.builder.model import Model
-from tests.neuromatic.test_heads import images, vision
-from tests.neuromatic.test_surgery import two_products
+from tests.neuromatic.builder.test_surgery import two_products
+from tests.neuromatic.transfer.test_replace_head import images, vision
 
 
 def head() -> Model:

@@ -10,7 +10,7 @@ from neuromatic.builder.model import Model
 from neuromatic.ir.types import value_types
 from neuromatic.reports import inspection
 from tests.neuromatic.graphs import FLOAT, linear, parsed
-from tests.neuromatic.test_lifting import HIDDEN
+from tests.neuromatic.transfer.test_lift_constants import HIDDEN
 
 
 def convolutions(count: int, *, bias: bool = True, follower: str = "Relu") -> ModelProto:

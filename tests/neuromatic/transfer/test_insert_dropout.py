@@ -10,7 +10,7 @@ import neuromatic as nm
 from neuromatic.builder.model import Model
 from neuromatic.errors import UnknownNameError
 from tests.neuromatic.graphs import listing, parsed
-from tests.neuromatic.test_heads import images, vision
+from tests.neuromatic.transfer.test_replace_head import images, vision
 
 OPTIONS = {"jit": False}
 

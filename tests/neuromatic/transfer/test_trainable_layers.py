@@ -12,7 +12,7 @@ import neuromatic as nm
 from neuromatic.builder.model import Model
 from neuromatic.errors import RecipeError, UnknownNameError
 from tests.neuromatic.graphs import parsed
-from tests.neuromatic.test_lifting import tied
+from tests.neuromatic.transfer.test_lift_constants import tied
 
 OPTIONS = {"jit": False}
 STATISTICS = ["batch_normalization/moving_mean", "batch_normalization/moving_variance"]
