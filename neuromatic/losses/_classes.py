@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from neuromatic.class_axis import softmax_axis
 from neuromatic.errors import ShapeError
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Shape, Value, shape_text
 from neuromatic.losses.base import EPSILON, class_axis, input_of, softplus
+from neuromatic.losses.class_axis import softmax_axis
 
 
 def index_targets(loss: str, prediction: Value, axis: int) -> tuple[int, Shape]:

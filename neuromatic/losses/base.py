@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from onnx import TensorProto
 
-from neuromatic.class_axis import softmax_axis
 from neuromatic.errors import ShapeError
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Shape, Value, shape_text
 from neuromatic.losses._reduction import MEANS, REDUCTIONS, Reduction, reduced
+from neuromatic.losses.class_axis import softmax_axis
 
 EPSILON = 1e-7
 """How far Keras keeps probabilities away from 0 and 1 before it takes logarithms."""

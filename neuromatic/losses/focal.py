@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromatic.class_axis import has_one_channel
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
@@ -19,6 +18,7 @@ from neuromatic.losses._classes import (
     smoothed_categorical,
 )
 from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis
+from neuromatic.losses.class_axis import has_one_channel
 
 __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 

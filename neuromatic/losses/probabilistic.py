@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from neuromatic._names import snake_case
-from neuromatic.class_axis import has_one_channel
 from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Shape, Value
@@ -21,6 +20,7 @@ from neuromatic.losses._classes import (
     smoothed_categorical,
 )
 from neuromatic.losses.base import EPSILON, ElementLoss, Loss, class_axis, input_of
+from neuromatic.losses.class_axis import has_one_channel
 
 __all__ = [
     "BinaryCrossentropy",

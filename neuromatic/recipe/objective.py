@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from onnx import ModelProto
 
-from neuromatic.class_axis import Classes, classes_in, has_one_channel, producers_of
 from neuromatic.errors import ModelError, RecipeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Shape, Value
 from neuromatic.losses import Loss
+from neuromatic.losses.class_axis import Classes, classes_in, has_one_channel, producers_of
 from neuromatic.recipe.recorded import copy_part
 from neuromatic.recipe.schema import Recipe, Target
 

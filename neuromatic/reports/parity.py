@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.ir.parameters import stored_tensors
 from neuromatic.ir.tensors import array_of
+from neuromatic.recipe.schema import read
 from neuromatic.saving.atomic import replacing
 from neuromatic.training.callbacks import Callback, Run
-
-if TYPE_CHECKING:
-    from neuromatic.builder.model import Model
+from neuromatic.training.history import History
 
 Array = NDArray[Any]
+
+
+class Trainable(Protocol):
+    """What is needed of :class:`neuromatic.Model`, which stands above reports."""
+
+    @property
+    def proto(self) -> ModelProto: ...
+    @property
+    def input_names(self) -> tuple[str, ...]: ...
+    @classmethod
+    def from_proto(cls, proto: ModelProto, /) -> Self: ...
+    @property
+    def train(self) -> Callable[..., History]: ...
+    def arrays(self, x: Any, y: Any, /) -> Mapping[str, Array]: ...
+    def predict(self, x: Any, /) -> Any: ...
 
 
 class StepTimes(Callback):
@@ -85,7 +100,7 @@ class Parity:
 
 
 def compare(
-    model: Model,
+    model: Trainable,
     x: Any,
     y: Any,
     *,
@@ -136,11 +151,12 @@ def engines_options(threads: int | None) -> dict[str, dict[str, Any]]:
     return {"cntk": {"threads": threads}} if threads else {}
 
 
-def _weights(first: Model, second: Model) -> tuple[float, str]:
+def _weights(first: Trainable, second: Trainable) -> tuple[float, str]:
     """The largest absolute difference of what a recipe updates in the model's graph, and where it is."""
     values = [stored_tensors(model.proto) for model in (first, second)]
     kept = {tensor.name for tensor in first.proto.graph.initializer}
-    updated = first.recipe.updates if first.recipe else {}
+    recipe = read(first.proto)
+    updated = recipe.updates if recipe else {}
     found = [
         (_difference(*(array_of(stored[name]) for stored in values)), name)
         for name in updated

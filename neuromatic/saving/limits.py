@@ -29,9 +29,9 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
 from neuromatic.ir.folding import fold
+from neuromatic.ir.repetition import runs
 from neuromatic.ir.tensors import BITS, byte_count, is_mapped
 from neuromatic.ir.types import combined
-from neuromatic.repetition import runs
 
 MOST_EXPANDED = 50_000
 MOST_DEPTH = 100

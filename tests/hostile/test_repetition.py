@@ -13,7 +13,7 @@ from onnx.numpy_helper import from_array
 
 import neuromatic as nm
 from neuromatic.errors import InvalidModelError
-from neuromatic.repetition import runs
+from neuromatic.ir.repetition import runs
 from tests.hostile.files import (
     BOOL,
     INT64,

@@ -1,1 +1,1 @@
-"""Recurrent layers, their cells, and wrappers that apply a layer to each step or in both directions."""
+"""Recurrent layers, their cells, and wrappers for every step or both directions."""
