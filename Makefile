@@ -85,6 +85,7 @@ generated: .venv/.dev ## write anew what is made from the code: the fluent metho
 	$(BIN)/python -m tests.catalogue.walk
 	$(BIN)/python -m neuromatic.models.cards
 	$(BIN)/python -m tests.conformance.page
+	$(BIN)/python -m tests.test_architecture
 
 test: lint types tests ## everything that has to pass
 

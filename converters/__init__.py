@@ -1,0 +1,1 @@
+"""From ONNX to engines and to other file formats."""

@@ -1,0 +1,1 @@
+"""Reference models, written with the builder; small trained ones lie in ``trained/``."""

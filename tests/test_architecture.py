@@ -59,7 +59,8 @@ def tree() -> str:
     lines = []
     for folder in sorted(folders):
         init = ROOT / folder / "__init__.py"
-        first = re.match(r'"""(.+?)(?:\.|\n|""")', init.read_text(encoding="utf-8")) if init.exists() else None
+        text = init.read_text(encoding="utf-8") if init.exists() else ""
+        first = re.match(r'"""(.+?)(?:\.\n|\."""|\n)', text)
         name = f"{'    ' * (len(folder.parts) - 1)}{folder.name}/"
         lines.append(f"{name:<28}{first[1] if first else ''}".rstrip())
     return "```\n" + "\n".join(lines) + "\n```\n"
@@ -71,7 +72,6 @@ def test_the_tree_is_as_printed() -> None:
 
 
 if __name__ == "__main__":
-    page = PAGE.replace(section("tree"), tree()) if section("tree") else PAGE
     page = re.sub(
         r"(<!-- tree: begin -->\n).*?(<!-- tree: end -->)", lambda m: m[1] + tree() + m[2], PAGE, flags=re.S
     )

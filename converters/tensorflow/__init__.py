@@ -1,0 +1,1 @@
+"""The TensorFlow engine: one lowering for each operator, one compiled step."""
