@@ -9,6 +9,7 @@ the lowerings in order (:mod:`neuromatic.converters.plans`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from neuromatic.converters.constants import dense
 from neuromatic.converters.plans import Body, Context, Plan, Scope, Step, call_lowering, run
 from neuromatic.converters.registry import OpKey, Registry, domain_name, find_schema
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.ir import onnx_ml
+from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.tensors import array_of
-from neuromatic.ir.types import part_for
+from neuromatic.ir.traversal import reads
+from neuromatic.ir.types import combined, part_for
 from neuromatic.ir.values import Value
 
 __all__ = [
@@ -198,7 +202,13 @@ class _Planner:
         body = self.schema_function(node, opset, domain, bound, stack)
         if body is not None:
             return self.function_step(node, body, bound, stack)
-        self.problems.append(self.problem(node, opset, domain))
+        reason = ""
+        if domain == onnx_ml.DOMAIN and node.op_type in onnx_ml.FORMS:
+            try:
+                return self.function_step(node, self.ml_function(node, opset, bound, stack), bound, stack)
+            except onnx_ml.NoFormError as error:
+                reason = f": {error}"
+        self.problems.append(self.problem(node, opset, domain) + reason)
         return None
 
     def graph_of_node(
@@ -259,10 +269,36 @@ class _Planner:
                 body.attribute_proto.append(attribute.default_value)
         return body
 
+    def ml_function(
+        self, node: NodeProto, opset: int, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]
+    ) -> FunctionProto:
+        """The function that stands for an operator of ai.onnx.ml.
+
+        Raises:
+            NoFormError: there is none.
+        """
+        schema = find_schema(node.op_type, opset, onnx_ml.DOMAIN)
+        if schema is None:
+            raise onnx_ml.NoFormError("there is no such version of it")
+        attributes = resolve_attributes(node, schema.attributes, bound)
+        if stack:  # inside a function, names mean something else
+            return onnx_ml.function(node, {}, attributes, node.output)
+        known = self.value_types()
+        types = {name: Value.of(name, known[name]) for name in node.input if name in known}
+        return onnx_ml.function(node, types, attributes, self.used)
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """The names of the values that the graph reads or gives."""
+        read = {name for node in self.model.graph.node for name in reads(node)}
+        return frozenset(read | {o.name for o in self.model.graph.output})
+
     def value_types(self) -> dict[str, TypeProto]:
         """The inferred types of the graph's values, and of those in the graphs of its nodes, by name."""
         if self.types is None:
-            inferred = onnx.shape_inference.infer_shapes(self.model, data_prop=True).graph
+            model = combined(self.model, weights=False)
+            stand_in_types(model)
+            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
             self.types = dict(_types_in(inferred))
         return self.types
 

@@ -18,6 +18,7 @@ from onnx.defs import OpSchema
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import TRAINING_DOMAIN, Registry
 from neuromatic.errors import UnsupportedOpError
+from neuromatic.ir import onnx_ml
 from neuromatic.saving import atomic as files
 
 OLDEST_OPSET = 7
@@ -29,6 +30,16 @@ ENGINES = {
 }
 """Title of each engine and the module that holds its registry as ``ops``."""
 
+
+_WANTED: dict[str, dict[str, Any]] = {
+    "CategoryMapper": {"cats_int64s": [1], "cats_strings": ["a"]},
+    "Imputer": {"imputed_value_floats": [1.0]},
+    "LabelEncoder": {"keys_floats": [1.0], "values_floats": [1.0]},
+    "LinearClassifier": {"coefficients": [1.0], "intercepts": [1.0], "classlabels_ints": [0, 1]},
+    "LinearRegressor": {"coefficients": [1.0]},
+    "OneHotEncoder": {"cats_int64s": [1]},
+}
+"""Attributes of ai.onnx.ml that a node makes no sense without, though ONNX does not require them."""
 
 _SAMPLES: dict[str, Any] = {"INT": 1, "INTS": [1], "FLOAT": 1.0, "FLOATS": [1.0], "STRING": ""}
 """A value of each type that a required attribute can have."""
@@ -43,15 +54,20 @@ class Operator:
     schemas: dict[int, OpSchema]
 
     @property
+    def full_name(self) -> str:
+        """With its domain, where that is not ONNX' own."""
+        return f"{self.domain}.{self.name}" if self.domain else self.name
+
+    @property
     def versions(self) -> list[int]:
         return sorted(self.schemas)
 
 
 def operators() -> list[Operator]:
-    """Every operator of ONNX itself and of its training domain, by name."""
+    """Every operator of ONNX itself, of ai.onnx.ml and of ONNX' training domain, by name."""
     found: dict[tuple[str, str], dict[int, OpSchema]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
-        if schema.domain not in ("", TRAINING_DOMAIN) or schema.deprecated:
+        if schema.domain not in ("", TRAINING_DOMAIN, onnx_ml.DOMAIN) or schema.deprecated:
             continue
         opset = _opset(schema)
         try:
@@ -83,7 +99,7 @@ def markdown(registries: dict[str, Registry]) -> str:
     all_operators = operators()
     rows = [row for operator in all_operators if (row := _row(operator, registries)) is not None]
     listed = {(o.domain, o.name) for o in all_operators if _row(o, registries) is not None}
-    missing = [f"`{o.name}`" for o in all_operators if (o.domain, o.name) not in listed]
+    missing = [f"`{o.full_name}`" for o in all_operators if (o.domain, o.name) not in listed]
     titles = ["Operator", "Schema versions", *registries]
     lines = [
         "# Operators",
@@ -92,8 +108,8 @@ def markdown(registries: dict[str, Registry]) -> str:
         "a test compares this page with the registries.",
         "",
         f"Schema versions are those that models of opset {OLDEST_OPSET} or newer ask for, up to opset "
-        f"{onnx.defs.onnx_opset_version()}. *By function* means that ONNX defines the operator by others, "
-        "and that the engine trains those.",
+        f"{onnx.defs.onnx_opset_version()}. *By function* means that the operator is defined by others, by "
+        "ONNX itself or, for `ai.onnx.ml`, in `neuromatic/ir/onnx_ml`, and that the engine trains those.",
         "",
         _line(titles),
         _line(["---"] * len(titles)),
@@ -109,8 +125,7 @@ def _row(operator: Operator, registries: dict[str, Registry]) -> str | None:
     cells = [_cell(operator, registry) for registry in registries.values()]
     if not any(cells):
         return None
-    prefix = f"{operator.domain}." if operator.domain else ""
-    return _line([f"`{prefix}{operator.name}`", _numbers(operator.versions), *cells])
+    return _line([f"`{operator.full_name}`", _numbers(operator.versions), *cells])
 
 
 def _cell(operator: Operator, registry: Registry) -> str:
@@ -169,7 +184,10 @@ def _required_attributes(schema: OpSchema) -> dict[str, Any] | None:
     required = {name: str(a.type).rpartition(".")[2] for name, a in schema.attributes.items() if a.required}
     if not set(required.values()) <= _SAMPLES.keys():
         return None
-    return {name: _SAMPLES[kind] for name, kind in required.items()}
+    wanted = _WANTED.get(schema.name, {}) if schema.domain == onnx_ml.DOMAIN else {}
+    if schema.name == "LabelEncoder" and schema.since_version == 1:
+        wanted = {"classes_strings": ["a"]}
+    return {name: _SAMPLES[kind] for name, kind in required.items()} | wanted
 
 
 def main() -> None:

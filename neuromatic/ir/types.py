@@ -9,6 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from neuromatic.errors import InvalidModelError
+from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import DEFAULT_IR_VERSION
 from neuromatic.ir.tensors import is_mapped
 from neuromatic.ir.traversal import reads, upstream
@@ -65,8 +66,10 @@ def value_types(model: ModelProto) -> dict[str, Value]:
     Raises:
         InvalidModelError: the declared types contradict the inferred ones.
     """
+    whole = combined(model, weights=False)
+    stand_in_types(whole)
     try:
-        graph = onnx.shape_inference.infer_shapes(combined(model, weights=False), data_prop=True).graph
+        graph = onnx.shape_inference.infer_shapes(whole, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InvalidModelError(f"the types in the model do not fit: {reason}") from error

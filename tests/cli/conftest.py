@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -58,13 +59,23 @@ def write_data(path: Path, rows: int = 48, *, changes: Mapping[str, np.ndarray] 
     return path
 
 
+LEAF: dict[str, Any] = {
+    "domain": "ai.onnx.ml",
+    **{f"nodes_{name}": [0] for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")},
+    **{"nodes_modes": ["LEAF"], "nodes_values": [0.0], "n_targets": 3},
+    **{"target_treeids": [0] * 3, "target_nodeids": [0] * 3, "target_ids": [0, 1, 2]},
+    "target_weights": [1.0, 2.0, 3.0],
+}
+"""A tree that gives the same three numbers for every row."""
+
+
 def unsupported_model() -> onnx.ModelProto:
     """A valid model with an operator that TensorFlow has no lowering for."""
     weight = numpy_helper.from_array(np.ones((4, 3), np.float32), "weight")
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "weight"], ["product"]),
-            helper.make_node("Normalizer", ["product"], ["out"], name="normalized", domain="ai.onnx.ml"),
+            helper.make_node("TreeEnsembleRegressor", ["product"], ["out"], name="tree", **LEAF),
         ],
         "unsupported",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],

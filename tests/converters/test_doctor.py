@@ -177,12 +177,20 @@ LABELS = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 1]>
     }"""
 
 
+ZIPPED = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 1]>
+    net (float[N, 3] x) => (seq(map(int64, float)) maps, float[N, 2] probabilities) {
+        scores = MatMul (x, w)
+        probabilities = Softmax (scores)
+        maps = ai.onnx.ml.ZipMap <classlabels_int64s = [5, 7]> (probabilities)
+    }"""
+
+
 def test_what_only_labels_need_blocks_nothing() -> None:
-    model = parsed(LABELS, w=np.ones((3, 2), np.float32), classes=np.array([5, 7]))
+    model = parsed(ZIPPED, w=np.ones((3, 2), np.float32))
     found = check(nm.Model.from_proto(model), "tensorflow")
     assert found.ready
     (refused,) = [o for o in found.operators if not o.runs]
-    assert (refused.operator, refused.blocks) == ("ai.onnx.ml.ArrayFeatureExtractor-1", False)
+    assert (refused.operator, refused.blocks) == ("ai.onnx.ml.ZipMap-1", False)
 
 
 def test_a_loss_is_of_the_outputs_that_are_floats() -> None:

@@ -71,10 +71,10 @@ def test_a_model_with_a_recipe_or_by_neuromatic_stays() -> None:
 def test_outputs_without_lowering_are_left_out_unless_they_are_all() -> None:
     text = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 3]>
         net (float[N, 3] x) => (float[N, 2] y, float[M, 3] z) {
-            y = MatMul(x, w)  z = ai.onnx.ml.Normalizer <norm = "L2"> (x)
+            y = MatMul(x, w)  z = ai.onnx.ml.SVMRegressor (x)
         }"""
     model = parsed(text, w=W)
     assert plan_outputs(model, ops)[1] == ("y",)
     del model.graph.output[0]
-    with pytest.raises(UnsupportedOpError, match=r"Normalizer"):
+    with pytest.raises(UnsupportedOpError, match=r"SVMRegressor"):
         plan_outputs(model, ops)
