@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
@@ -19,6 +19,8 @@ from neuromatic.converters.cntk.recording import RecordingContext, call
 from neuromatic.converters.lowering import initial_values, plan, plan_outputs, run
 from neuromatic.errors import RecipeError, UnsupportedFeatureError
 from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.types import part_for
+from neuromatic.ir.values import Value
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.sections import reported_part, step_part, strip
 
@@ -95,7 +97,7 @@ class Recorder:
         graphs: dict[Kind, ModelProto] = {
             "train": _without(whole, frozenset() if self.learner is None else self.learner.nodes),
             "evaluate": reported_part(model, found),
-            "predict": strip(model),
+            "predict": _numbers(strip(model)),
         }
         self._native: Native | None = None
         if loader == "native":
@@ -176,6 +178,14 @@ class Recorder:
                 fitted = ck.reshape(ck.tensor(values[new], graph), self.cells[name].shape)
                 found.append({"name": name, "register": graph.after_gradients(fitted).register})
         return found
+
+
+def _numbers(model: ModelProto) -> ModelProto:
+    """The part that computes the outputs that are no texts, which CNTK does not have."""
+    outputs = [o.name for o in model.graph.output if o.type.tensor_type.elem_type != TensorProto.STRING]
+    if not outputs or len(outputs) == len(model.graph.output):
+        return model
+    return part_for(model, outputs, {o.name: Value.of(o.name, o.type) for o in model.graph.output})
 
 
 def _without(whole: ModelProto, nodes: Collection[str]) -> ModelProto:

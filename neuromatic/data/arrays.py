@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, helper
+from onnx import ModelProto, NodeProto, helper
 
 from neuromatic.errors import DataError
-from neuromatic.ir.traversal import data_inputs
+from neuromatic.ir.traversal import data_inputs, dependents
 from neuromatic.ir.values import Shape, Value, shape_text
 from neuromatic.recipe.schema import Recipe
 
@@ -30,6 +30,7 @@ class Field:
         ignored: for class indices, a label that is allowed besides.
         output: the model output that the array is for; a mapping may use its name.
         axis: the class axis of the model output; None for the last.
+        missing: whether nan is allowed, as what the model itself replaces.
     """
 
     name: str
@@ -39,13 +40,26 @@ class Field:
     ignored: int | None = None
     output: str | None = None
     axis: int | None = None
+    missing: bool = False
 
 
 def input_fields(model: ModelProto) -> tuple[Field, ...]:
     """A field for each input that data are fed to."""
     names = data_inputs(model.graph)
     values = {i.name: Value.of(i.name, i.type) for i in model.graph.input}
-    return tuple(_field(values[name]) for name in names)
+    nodes = [node for node in model.graph.node if _takes_missing(node)]
+    read = {node.input[0] for node in nodes}
+    return tuple(
+        _field(values[n], missing=bool(nodes) and not read.isdisjoint(dependents(model.graph.node, [n])))
+        for n in names
+    )
+
+
+def _takes_missing(node: NodeProto) -> bool:
+    """Whether a node looks for nan, to put something in its place."""
+    if node.op_type == "Imputer" and node.domain == "ai.onnx.ml":
+        return any(a.name == "replaced_value_float" and np.isnan(a.f) for a in node.attribute)
+    return node.op_type == "IsNaN"
 
 
 def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
@@ -178,14 +192,14 @@ def _hint(array: Array, field: Field) -> str:
 
 def _cast(array: Array, field: Field, where: str) -> Array:
     if array.dtype.kind == "f":
-        _check_finite(array, where)
+        _check_finite(array, where, field.missing)
         if field.dtype.kind in "iu" and (array != np.floor(array)).any():
             bad = int(np.argmax((array != np.floor(array)).reshape(len(array), -1).any(1)))
             raise DataError(f"{where} row {bad} is {array[bad]}, expected whole numbers ({field.dtype})")
     with np.errstate(over="ignore", invalid="ignore"):
         result = array.astype(field.dtype, copy=False)
     if field.dtype.kind == "f" and result.dtype.itemsize < array.dtype.itemsize:
-        _check_finite(result, f"{where} as {field.dtype}")
+        _check_finite(result, f"{where} as {field.dtype}", field.missing)
     if field.dtype.kind in "biu":
         _check_kept(array, result, where)
     return np.ascontiguousarray(result)
@@ -207,8 +221,8 @@ def _check_kept(array: Array, result: Array, where: str) -> None:
         raise DataError(f"{where} has {array[place]} in row {place[0]}, which {result.dtype} cannot hold")
 
 
-def _check_finite(array: Array, where: str) -> None:
-    finite = np.isfinite(array)
+def _check_finite(array: Array, where: str, missing: bool = False) -> None:
+    finite = np.isfinite(array) | (np.isnan(array) if missing else False)
     if not finite.all():
         place = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise DataError(

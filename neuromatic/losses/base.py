@@ -191,9 +191,11 @@ def class_axis(prediction: Value, axis: int) -> int:
 def input_of(g: GraphBuilder, operator: str, y: Value, axis: int | None = None) -> Value | None:
     """What ``operator`` (``Softmax`` along ``axis``, ``Sigmoid``) was applied to, if it made ``y``."""
     node = g.producer(y)
-    while node is not None and node.op_type == "Identity":
+    while node is not None and node.op_type == "Identity" and g.knows(node.input[0]):
         node = g.producer(g.value(node.input[0]))
     if node is None or node.op_type != operator or node.domain not in ("", "ai.onnx"):
+        return None
+    if not g.knows(node.input[0]):
         return None
     if axis is not None:
         default = -1 if g.opset >= 13 else 1
