@@ -17,6 +17,7 @@ from neuromatic.transfer import insert_dropout as insertion
 from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer import replace_head as heads
 from neuromatic.transfer import trainable_layers as selection
+from neuromatic.transfer.linear_models import with_initializers
 
 if TYPE_CHECKING:
     from neuromatic.builder.model import Model
@@ -116,10 +117,13 @@ class Surgery(Choosing):
         where they are the weight, bias or scale of an operator (``Conv``, ``Gemm``, ``MatMul``, ``Gather``,
         ``Add``, normalizations, recurrent nets), also by way of ``Transpose`` and ``Reshape``. An addend
         with values of 10,000 or more in size is a mask and stays. The initializer is named as the value
-        was: but for these nodes the graph is the file's. ``loss`` does this by itself for a file that others
-        have written.
+        was: but for these nodes the graph is the file's. Coefficients and intercepts of LinearRegressor and
+        LinearClassifier are lifted, too (``LinearRegressor/coefficients``): ONNX has them as attributes, so
+        that plain nodes take the place of these. ``loss`` does this by itself for a file that others have
+        written.
         """
-        return self._keeping_state(self._known_parts().resolved(self._proto), lifting.lift(self._proto))
+        lifted = with_initializers(lifting.lift(self._proto))
+        return self._keeping_state(self._known_parts().resolved(self._proto), lifted)
 
     def insert_dropout(self, *after: str, rate: float = 0.1) -> Model:
         """A model with a Dropout behind some values, as exporters take it out; inference stays as it was.

@@ -19,6 +19,7 @@ from neuromatic.recipe.schema import Recipe
 from neuromatic.reports import flops
 from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer import trainable_layers as selection
+from neuromatic.transfer.linear_models import linear_models
 
 RUNTIMES = {21: "older runtimes", 25: "TensorRT", 26: "onnxruntime-web"}
 """Which runtimes take which opset at most."""
@@ -141,6 +142,11 @@ def traces(model: ModelProto) -> list[str]:
         some = ", ".join(hidden[:3]) + (" ..." if len(hidden) > 3 else "")
         found.append(
             f"{len(hidden)} weights are Constant nodes ({some}): they are lifted when a loss is chosen"
+        )
+    for node in linear_models(model.graph):
+        found.append(
+            f"the weights of {node.name or node.op_type} are attributes: when a loss is chosen, plain nodes "
+            f"take its place, whose weights are initializers"
         )
     for item in axes(model):
         if item["shape"] and 0 not in item["dynamic"]:

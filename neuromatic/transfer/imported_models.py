@@ -1,6 +1,8 @@
 """What other programs export is made fit for training, once: before a loss is chosen.
 
 - Weights that are ``Constant`` nodes become initializers (:mod:`neuromatic.transfer.lift_constants`).
+- So do those that LinearRegressor and LinearClassifier, of scikit-learn's models, have as attributes; plain
+  nodes take their place (:mod:`neuromatic.transfer.linear_models`).
 - PyTorch writes parameters of equal values once, and an ``Identity`` node in place of each other one, for
   instance of the running mean and the offset of a new BatchNormalization. Each gets its own initializer,
   under its own name. What PyTorch shares on purpose has no such node, and stays shared.
@@ -19,6 +21,7 @@ from neuromatic.ir.types import FLOATS
 from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import METADATA_KEY
 from neuromatic.transfer import lift_constants as lifting
+from neuromatic.transfer.linear_models import linear_models, with_initializers
 
 TRAINING_MODE = "training_mode"
 
@@ -29,6 +32,7 @@ def for_training(model: ModelProto) -> ModelProto:
     if chosen or model.producer_name == "neuromatic":
         return model
     ready = lifting.lift(model) if lifting.hidden_weights(model) else model
+    ready = with_initializers(ready) if linear_models(ready.graph) else ready
     if not (copies(ready) or in_training_form(ready.graph)):
         return ready
     changed = ModelProto()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,11 +238,21 @@ class Here:
 LOSSES = {"mse": "mse", "cross_entropy": nm.losses.SparseCategoricalCrossentropy(from_logits=True)}
 
 
-def trained_here(file: ModelProto, loss: Any, x: Array, y: Array, rate: float) -> Here:
-    """The same steps of a file on the TensorFlow engine, checked by onnxruntime."""
+def trained_here(
+    file: ModelProto,
+    loss: Any,
+    x: Array,
+    y: Array,
+    rate: float,
+    frozen: Sequence[str] = (),
+    engine: str = "tensorflow",
+) -> Here:
+    """The same steps of a file on an engine, TensorFlow if none is named, checked by onnxruntime."""
     model = nm.Model.from_proto(file).loss(loss).optimizer("sgd", learning_rate=rate)
+    model = model.freeze(*frozen) if frozen else model
     assert model.recipe is not None
-    program = engines.find("tensorflow").compile(model.proto, seed=0, options={"jit": False})
+    options = {"jit": False} if engine == "tensorflow" else {}
+    program = engines.find(engine).compile(model.proto, seed=0, options=options)
     data = model.arrays(x, y)
     dataset, rows = program.load(data), np.arange(len(x)).reshape(-1, BATCH)
     outputs = program.predict(dataset, rows[0])
