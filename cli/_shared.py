@@ -15,6 +15,7 @@ import numpy as np
 from neuromatic.cli._errors import USAGE, VERBOSE, Failure
 from neuromatic.metrics import result_text
 from neuromatic.printable import printable
+from neuromatic.saving.atomic import check_writable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,16 +63,11 @@ def check_output(path: Path, *suffixes: str) -> None:
 
     Raises:
         Failure: the file's name does not end in one of ``suffixes``.
-        Failure: the folder does not exist or cannot be written to.
+        WriteError: it cannot be written, see :func:`neuromatic.saving.atomic.check_writable`.
     """
     if path.suffix not in suffixes:
         raise Failure(f"{path} must end in {' or '.join(suffixes)}", USAGE)
-    if path.is_dir():
-        raise Failure(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise Failure(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise Failure(f"cannot write {path}: writing in {path.parent} is not permitted")
+    check_writable(path)
 
 
 def echo(*lines: object, err: bool = False) -> None:

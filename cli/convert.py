@@ -11,6 +11,7 @@ import click
 from neuromatic.cli._errors import USAGE, Failure
 from neuromatic.cli._shared import check_output, echo, verbose_option
 from neuromatic.errors import ConversionError
+from neuromatic.saving.atomic import check_writable
 
 CONVERSIONS = {
     ("onnx", "onnx"): "onnx_file",
@@ -48,8 +49,8 @@ def convert(source: str, output: Path, origin: str | None, target: str | None, *
     arguments = accepted(options, pair)
     if pair[1] == "onnx":
         check_output(output, ".onnx")
-    elif not output.absolute().parent.is_dir():
-        raise Failure(f"cannot write {output}: there is no folder {output.parent}")
+    elif not output.is_dir():
+        check_writable(output)
     module = importlib.import_module(f"neuromatic.converters.formats.{CONVERSIONS[pair]}")
     difference = module.convert(source, output, **arguments)
     if difference is not None:

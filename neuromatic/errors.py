@@ -14,6 +14,7 @@
     ├─ EngineNotAvailableError      an engine or runtime is not installed
     ├─ WorkerError                  an engine's own process crashed, hangs or refuses
     ├─ DataError                    training or input data are wrong
+    ├─ WriteError                   a file cannot be written: no room, no folder, or not an ordinary file
     ├─ UnknownNameError             a loss, layer, metric ... of that name does not exist
     └─ TrainingError                training cannot go on
        └─ DivergedError             the loss is no longer a finite number
@@ -25,6 +26,7 @@ Wrong arguments to a function stay ``ValueError`` and ``TypeError``.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 
 from neuromatic.printable import printable
@@ -116,6 +118,23 @@ class WorkerError(NeuromaticError):
 
 class DataError(NeuromaticError):
     """Data do not fit the model: a file, a column, a shape or a value is wrong."""
+
+
+class WriteError(NeuromaticError, OSError):
+    """A file cannot be written.
+
+    Attributes:
+        filename: the file.
+        errno: the system's number of the failure; None where it was found before writing.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, number: int | None = None) -> None:
+        super().__init__(f"cannot write {os.fspath(path)}: {reason}")
+        self.filename = os.fspath(path)
+        self.errno, self.strerror = number, reason
+
+    def __str__(self) -> str:
+        return printable(str(self.args[0]))
 
 
 class UnknownNameError(NeuromaticError, ValueError):

@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
 from neuromatic.ir.tensors import array_of, is_mapped, place_of
 from neuromatic.saving import writer as layout
-from neuromatic.saving.external_data import detach
+from neuromatic.saving.external_data import detach, served, set_entry
 from neuromatic.saving.writer import serialize
 
 Array = NDArray[Any]
@@ -97,8 +97,10 @@ def _served(model: ModelProto, options: Any) -> tuple[bytes, list[Any]]:
     for tensor in copy.graph.initializer:
         place = place_of(tensor) if is_mapped(tensor) else None
         if place is not None:
-            folders.add(str(place.folder))
+            folder, location = served(place)
+            folders.add(str(folder))
             detach(tensor)
+            set_entry(tensor, "location", location)
         elif large and len(tensor.raw_data) >= layout.LEAST_SPILLED:
             handed[tensor.name] = _ort_value(tensor)
     if len(folders) > 1:

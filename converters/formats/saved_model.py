@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +28,7 @@ from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder
 from neuromatic.recipe.sections import strip
 from neuromatic.recipe.trainable import trainable_names
+from neuromatic.saving.atomic import temporary_folder
 
 MARKER = "saved_model.pb"
 """The file by which a folder is known to be a SavedModel."""
@@ -78,18 +77,17 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     If the block raises, ``folder`` is as it was and what was written is gone.
     """
-    temporary = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}.", suffix=".tmp"))
-    new, old = temporary / "new", temporary / "old"
-    try:
-        yield new
-        _sync(new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with temporary_folder(folder) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        try:
+            yield new
+            _sync(new)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+        finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
 
 
 def write(model: ModelProto, folder: Path) -> dict[str, str]:

@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir.tensors import BASE, BITS, Place, byte_count, is_mapped
 from neuromatic.ir.traversal import tensors
+from neuromatic.saving.atomic import cached_blob
 
 KEYS = frozenset({"location", "offset", "length", "checksum"})
 """The keys that ONNX defines for a file; onnxruntime refuses a model with others."""
@@ -71,6 +72,19 @@ def _drop(tensor: TensorProto, key: str) -> None:
         tensor.external_data.remove(entry)
 
 
+def served(place: Place) -> tuple[Path, str]:
+    """Folder and name of a file as onnxruntime takes them, which follows no link out of a folder."""
+    blob = cached_blob(place.file)
+    return (place.folder, place.location) if blob is None else (blob.parent, blob.name)
+
+
+def set_entry(tensor: TensorProto, key: str, value: str) -> None:
+    """Change an entry of a tensor's external data, if there is one of that key."""
+    for entry in tensor.external_data:
+        if entry.key == key:
+            entry.value = value
+
+
 def detach(tensor: TensorProto) -> None:
     """Make a tensor of a loaded model as its file has it: a reference without the folder, and no values."""
     _drop(tensor, BASE)
@@ -121,7 +135,8 @@ def _size_of(location: str, folder: Path, where: str) -> int:
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidModelError(f"{where}: cannot read {location[:80]!r}: {reason}") from error
-    if not file.is_relative_to(folder.resolve()) or _has_names_elsewhere(file, found):
+    inside = file.is_relative_to(folder.resolve()) or cached_blob(folder / location) is not None
+    if not inside or _has_names_elsewhere(file, found):
         raise InvalidModelError(f"{where}: {location!r} is a link that leads out of the model's folder")
     if not stat.S_ISREG(found.st_mode):
         raise InvalidModelError(f"{where}: {location!r} is not an ordinary file")

@@ -29,6 +29,7 @@ from neuromatic.ir.tensors import Place, is_mapped, place_of
 from neuromatic.ir.traversal import tensors
 from neuromatic.saving import atomic as files
 from neuromatic.saving import external_data as external
+from neuromatic.saving.external_data import set_entry
 
 MOST_INLINE = 3 << 29
 """Models of more bytes (1.5 GiB) get external data; one protobuf message may have at most 2 GiB."""
@@ -57,7 +58,7 @@ class DataFile:
     def refer(self, name: str | None = None) -> None:
         """Make the tensors refer to the file under another name, or again as they did."""
         for tensor, location in self.references:
-            _set_entry(tensor, "location", location if name is None else name)
+            set_entry(tensor, "location", location if name is None else name)
 
 
 def serialize(model: ModelProto) -> bytes:
@@ -226,7 +227,7 @@ def _renew_checksum(part: DataFile) -> None:
         digest.update(block)
     for tensor, _ in part.references:
         if any(entry.key == "checksum" for entry in tensor.external_data):
-            _set_entry(tensor, "checksum", digest.hexdigest())
+            set_entry(tensor, "checksum", digest.hexdigest())
 
 
 def _content(part: DataFile) -> Iterator[bytes]:
@@ -242,9 +243,3 @@ def _content(part: DataFile) -> Iterator[bytes]:
             source.seek(position)
         while block := source.read(CHUNK):
             yield block
-
-
-def _set_entry(tensor: TensorProto, key: str, value: str) -> None:
-    for entry in tensor.external_data:
-        if entry.key == key:
-            entry.value = value
