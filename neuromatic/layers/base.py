@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from onnx import TensorProto
 
 from neuromatic._names import snake_case
-from neuromatic.errors import ShapeError
+from neuromatic.errors import NeuromaticError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import DEFAULT_OPSET, OpsetTooLowError
 from neuromatic.ir.values import Shape, Value, shape_text
@@ -161,10 +162,20 @@ def _flat(inputs: Sequence[Any]) -> Iterator[Any]:
 
 
 def _infer(call: Call) -> list[tuple[Value, bool]]:
-    """The types of a call's results and whether they have masks, from a graph that is thrown away."""
+    """The types of a call's results and whether they have masks, from a graph that is thrown away.
+
+    Only messages need the names that layers will have in the model; to find them, all layers before this one
+    are walked, so that is done once something is wrong.
+    """
+    try:
+        return _types(call, {})
+    except NeuromaticError:
+        return _types(call, layer_names([*layer_order(call.inputs), call.layer]))
+
+
+def _types(call: Call, names: Mapping[Layer, str]) -> list[tuple[Value, bool]]:
     layer, inputs = call.layer, call.inputs
-    names = layer_names([*layer_order(inputs), layer])
-    name = names[layer]
+    name = names.get(layer) or _own_name(layer)
 
     def emit(opset: int) -> list[tuple[Value, bool]]:
         g = GraphBuilder(opset=opset, dry=True)
@@ -191,9 +202,15 @@ def _sources(inputs: Sequence[SymbolicTensor], names: Mapping[Layer, str]) -> li
     """Where each input comes from, for messages: the name of a layer or of an input; unique."""
     sources: list[str] = []
     for i, tensor in enumerate(inputs):
-        source = names[tensor.layer] if tensor.layer else tensor.name or (f"input_{i}" if i else "input")
+        layer = tensor.layer
+        made_by = None if layer is None else names.get(layer) or _own_name(layer)
+        source = made_by or tensor.name or (f"input_{i}" if i else "input")
         sources.append(f"{source}:{i}" if source in sources else source)
     return sources
+
+
+def _own_name(layer: Layer) -> str:
+    return layer.name or snake_case(type(layer).__name__)
 
 
 def at_lowest_opset(build: Callable[[int], Result], opset: int = DEFAULT_OPSET) -> Result:
@@ -233,19 +250,20 @@ def layer_names(layers: Sequence[Layer]) -> dict[Layer, str]:
         ShapeError: two layers were given the same name.
     """
     distinct = list(dict.fromkeys(layers))
-    given = [layer.name for layer in distinct if layer.name]
-    for double in given:
-        if given.count(double) > 1:
+    given = Counter(layer.name for layer in distinct if layer.name)
+    for double, count in given.items():
+        if count > 1:
             raise ShapeError(f"two layers are named {double!r}; layer names in a model are unique")
     taken, names = set(given), {}
+    used: Counter[str] = Counter()
     for layer in distinct:
         name = layer.name
         if name is None:
-            kind, count = snake_case(type(layer).__name__), 0
-            name = kind
+            kind = snake_case(type(layer).__name__)
+            name = f"{kind}_{used[kind]}" if used[kind] else kind
             while name in taken:
-                count += 1
-                name = f"{kind}_{count}"
+                used[kind] += 1
+                name = f"{kind}_{used[kind]}"
             taken.add(name)
         names[layer] = name
     return names

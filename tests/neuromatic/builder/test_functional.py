@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, numpy_helper
 
+from neuromatic import Model, layers
 from neuromatic.builder.functional import Input, assemble, input_names
 from neuromatic.errors import ModelError, ShapeError
-from neuromatic.layers import Activation, Add, Concatenate, Dense
-from neuromatic.layers.base import Call, SymbolicTensor
+from neuromatic.layers import Activation, Add, Concatenate, Dense, base
+from neuromatic.layers.base import Call, Layer, SymbolicTensor, layer_names
 
 
 def run(model: ModelProto, **inputs: Any) -> dict[str, Any]:
@@ -123,7 +125,7 @@ def test_a_missing_input_is_refused() -> None:
 def test_names_given_twice_are_refused() -> None:
     x = Input((2,))
     with pytest.raises(ShapeError, match="two layers are named 'same'; layer names in a model are unique"):
-        Dense(1, name="same")(Dense(1, name="same")(x))
+        Model(x, Dense(1, name="same")(Dense(1, name="same")(x)))
     with pytest.raises(ModelError, match="two inputs have the same name"):
         input_names([Input((1,), name="a"), Input((1,), name="a")])
     assert input_names([Input((1,)), Input((1,), name="input"), Input((1,))]) == [
@@ -181,3 +183,21 @@ def test_a_wrong_data_format_is_refused() -> None:
         match=r'"channels_last" is for shapes of 2 to 4 dimensions, channels among them, got \(9,\)',
     ):
         Input((9,), data_format="channels_last")
+
+
+def test_calling_layers_in_a_row_names_none_of_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[int] = []
+
+    def counted(given: Sequence[Layer]) -> dict[Layer, str]:
+        named.append(len(given))
+        return layer_names(given)
+
+    monkeypatch.setattr(base, "layer_names", counted)
+    x = first = Input((4,))
+    for _ in range(50):
+        x = Dense(4)(x)
+    assert named == []  # the names that a message needs are looked up once there is one
+    with pytest.raises(ShapeError, match=r"^conv2d: .*'dense_49'"):
+        layers.Conv2D(2, 3)(x)
+    assert named == [51]
+    assert [n.name for n in Model(first, x).proto.graph.node][-1] == "dense_49/Gemm"
