@@ -15,7 +15,7 @@ from neuromatic.ir.values import Value, shape_text
 
 
 @dataclass(frozen=True)
-class Places:
+class AttentionAxes:
     """Where an input (batch, ..., features) of some rank has its steps.
 
     Attributes:

@@ -62,7 +62,7 @@ class Masks:
         return sequences.both(g, *found)
 
 
-class Headed(Layer):
+class MultiHeadBase(Layer):
     """Attention in heads: its call, its projections and the arguments for these."""
 
     dropout: float

@@ -9,14 +9,14 @@ from neuromatic.initializers import InitializerLike
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value
 from neuromatic.layers._arguments import check_positive, check_share
-from neuromatic.layers.attention._projections import Headed, Masks, attend, scaled
+from neuromatic.layers.attention._projections import Masks, MultiHeadBase, attend, scaled
 from neuromatic.regularizers import RegularizerLike
 
 __all__ = ["GroupQueryAttention"]
 
 
 @dataclass(frozen=True, eq=False)
-class GroupQueryAttention(Headed):
+class GroupQueryAttention(MultiHeadBase):
     """Multi-head attention whose keys and values are shared by groups of query heads (Ainslie et al. 2023).
 
     Keras ``GroupQueryAttention``; ONNX ``MatMul``, ``Gather``, ``Softmax``. Called as ``MultiHeadAttention``

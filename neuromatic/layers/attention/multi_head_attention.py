@@ -14,15 +14,15 @@ from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive, check_share
-from neuromatic.layers.attention._axes import Places
-from neuromatic.layers.attention._projections import Headed, Masks, attend, scaled
+from neuromatic.layers.attention._axes import AttentionAxes
+from neuromatic.layers.attention._projections import Masks, MultiHeadBase, attend, scaled
 from neuromatic.regularizers import RegularizerLike
 
 __all__ = ["MultiHeadAttention"]
 
 
 @dataclass(frozen=True, eq=False)
-class MultiHeadAttention(Headed):
+class MultiHeadAttention(MultiHeadBase):
     """Attention in heads, each ``softmax(q @ k.T / sqrt(key_dim)) @ v`` of projections of its own.
 
     The heads side by side are projected to the output (Vaswani et al. 2017; Keras ``MultiHeadAttention``;
@@ -116,7 +116,7 @@ class MultiHeadAttention(Headed):
                 f"{g.scope}: MultiHeadAttention over axes {axes} of {shape_text(query.shape)} from "
                 f"{query.name!r} takes no mask of steps; use attention_mask, or one attention axis"
             )
-        places = Places(query.rank, axes)
+        places = AttentionAxes(query.rank, axes)
         q = self._projected(g, "query", query, (self.num_heads, self.key_dim))
         k = self._projected(g, "key", key, (self.num_heads, self.key_dim))
         v = self._projected(g, "value", value, (self.num_heads, values))
@@ -151,7 +151,9 @@ class MultiHeadAttention(Headed):
             )
         return axes
 
-    def _mask(self, g: GraphBuilder, masks: Masks, query: Value, key: Value, places: Places) -> Value | None:
+    def _mask(
+        self, g: GraphBuilder, masks: Masks, query: Value, key: Value, places: AttentionAxes
+    ) -> Value | None:
         """All masks in one, of the rank of the scores."""
         if query.rank == 3:
             return masks.combined(g, query, key)

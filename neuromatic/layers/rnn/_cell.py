@@ -13,7 +13,7 @@ from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.values import Value, shape_text
 from neuromatic.layers._arguments import check_positive, check_share
 from neuromatic.layers.base import Layer
-from neuromatic.layers.rnn._gates import Gates, Wishes
+from neuromatic.layers.rnn._gates import Gates, ParameterSpec
 from neuromatic.layers.rnn._onnx_node import Node, Parameters
 from neuromatic.layers.rnn._scan import Scan, Scanned, States, batch_first, dropped, unrolled
 from neuromatic.regularizers import RegularizerLike
@@ -114,9 +114,11 @@ class OperatorCell(Cell):
                 f"{g.scope}: {type(self).__name__} takes {wanted} with known features, got {found}"
             )
         gates = Gates(self.order, self.units)
-        kernel = Wishes(self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
-        recurrent = Wishes(self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint)
-        bias = Wishes(self._first_bias(), self.bias_regularizer, self.bias_constraint)
+        kernel = ParameterSpec(self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        recurrent = ParameterSpec(
+            self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint
+        )
+        bias = ParameterSpec(self._first_bias(), self.bias_regularizer, self.bias_constraint)
         rows = self._bias_rows()
         return Parameters(
             gates.matrix(g, "kernel", features, kernel, x.dtype),

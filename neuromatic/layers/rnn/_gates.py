@@ -24,11 +24,11 @@ Turn = Callable[[GraphBuilder, Value], Value]
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a layer wants of one parameter.
+class ParameterSpec:
+    """What a layer asks of one parameter.
 
     Attributes:
-        initializer: its first values.
+        initializer: its initial values.
         regularizer: a penalty for it in the loss.
         constraint: what holds for it after each update.
     """
@@ -39,15 +39,15 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Turned(Initializer):
-    """First values drawn for Keras' shape, then turned into ONNX' layout."""
+class TransposedInitializer(Initializer):
+    """Initial values drawn for Keras' shape, then transposed into ONNX' layout."""
 
     inner: Initializer
     shape: tuple[int, ...]
-    turn: Callable[[Array], Array]
+    transpose: Callable[[Array], Array]
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...], fans: tuple[float, float]) -> Array:
-        return self.turn(np.asarray(self.inner(rng, self.shape, fans))).reshape(shape)
+        return self.transpose(np.asarray(self.inner(rng, self.shape, fans))).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Gates:
         """Units of all gates."""
         return len(self.order) * self.units
 
-    def matrix(self, g: GraphBuilder, name: str, inputs: int, wishes: Wishes, dtype: int) -> Value:
+    def matrix(self, g: GraphBuilder, name: str, inputs: int, spec: ParameterSpec, dtype: int) -> Value:
         """W or R, (1, gates * units, inputs); for Keras it is (inputs, gates * units)."""
 
         def seen(b: GraphBuilder, w: Value) -> Value:
@@ -96,18 +96,18 @@ class Gates:
             g,
             name,
             (1, self.width, inputs),
-            initializer=Turned(
-                initializers.get(wishes.initializer),
+            initializer=TransposedInitializer(
+                initializers.get(spec.initializer),
                 (inputs, self.width),
                 lambda array: self._in_onnx_order(array).T,
             ),
             fans=(inputs, self.width),
-            regularizer=_seen_as(regularizers.get(wishes.regularizer), seen, None),
-            constraint=_seen_as(constraints.get(wishes.constraint), seen, stored),
+            regularizer=_seen_as(regularizers.get(spec.regularizer), seen, None),
+            constraint=_seen_as(constraints.get(spec.constraint), seen, stored),
             dtype=dtype,
         )
 
-    def biases(self, g: GraphBuilder, rows: int, wishes: Wishes, dtype: int) -> Value:
+    def biases(self, g: GraphBuilder, rows: int, spec: ParameterSpec, dtype: int) -> Value:
         """B, (1, rows * gates * units): that for X, and that for H if there are two rows, as for Keras."""
         shape = (self.width,) if rows == 1 else (2, self.width)
 
@@ -121,10 +121,10 @@ class Gates:
             g,
             "bias",
             (1, rows * self.width),
-            initializer=Turned(initializers.get(wishes.initializer), shape, self._in_onnx_order),
+            initializer=TransposedInitializer(initializers.get(spec.initializer), shape, self._in_onnx_order),
             fans=(shape[0], shape[-1]),
-            regularizer=_seen_as(regularizers.get(wishes.regularizer), seen, None),
-            constraint=_seen_as(constraints.get(wishes.constraint), seen, stored),
+            regularizer=_seen_as(regularizers.get(spec.regularizer), seen, None),
+            constraint=_seen_as(constraints.get(spec.constraint), seen, stored),
             dtype=dtype,
         )
 

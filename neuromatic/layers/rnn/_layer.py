@@ -22,7 +22,7 @@ C = TypeVar("C", bound=Layer)
 
 
 @dataclass(frozen=True)
-class Ran:
+class RecurrentResult:
     """What a recurrent layer computed.
 
     Attributes:
@@ -75,7 +75,7 @@ class Recurrent(Layer):
         results = tuple(penalize_activity(g, v, self.activity_regularizer) for v in (y, *ran.states))
         return results if self.return_state else y
 
-    def run(self, g: GraphBuilder, x: Value, initial: States, mask: Value | None) -> Ran:
+    def run(self, g: GraphBuilder, x: Value, initial: States, mask: Value | None) -> RecurrentResult:
         """Write the layer, its outputs in the order of time also where it goes backwards."""
         self._check(g, x, initial)
         mask = g.mask(x) if mask is None else mask
@@ -94,7 +94,7 @@ class Recurrent(Layer):
         if packing is not None:
             place = packing.unpacked if self.return_sequences else packing.last
             y = place(g, y, backward=self.go_backwards, zero=self.zero_output_for_mask)
-        return Ran(y, result.states if self.return_state else (), mask)
+        return RecurrentResult(y, result.states if self.return_state else (), mask)
 
     def _check(self, g: GraphBuilder, x: Value, initial: States) -> None:
         name, wanted = type(self).__name__, self.state_count

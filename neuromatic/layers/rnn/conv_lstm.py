@@ -21,7 +21,7 @@ from neuromatic.layers._windows import AXES, Padding, Sizes, Window
 from neuromatic.layers.activations.activation import ActivationLike, activate
 from neuromatic.layers.convolutional._shared import check_counts, check_steps, window
 from neuromatic.layers.rnn._cell import Cell, check_dropouts
-from neuromatic.layers.rnn._gates import ForgetOnes, Turned
+from neuromatic.layers.rnn._gates import ForgetOnes, TransposedInitializer
 from neuromatic.layers.rnn._layer import Recurrent, check_layer
 from neuromatic.layers.rnn._scan import Scan, Scanned, States, batch_first, dropped, unrolled
 from neuromatic.regularizers import RegularizerLike
@@ -139,7 +139,9 @@ class _ConvLSTMCell(Cell):
             g,
             name,
             (outputs, inputs, *layer.window.kernel),
-            initializer=Turned(first, (*layer.window.kernel, inputs, outputs), _channels_first),
+            initializer=TransposedInitializer(
+                first, (*layer.window.kernel, inputs, outputs), _channels_first
+            ),
             fans=(inputs * area, outputs * area),
             regularizer=getattr(layer, f"{prefix}_regularizer"),
             constraint=getattr(layer, f"{prefix}_constraint"),

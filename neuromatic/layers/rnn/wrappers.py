@@ -15,7 +15,7 @@ from neuromatic.layers.base import Layer
 from neuromatic.layers.core.dense import Dense
 from neuromatic.layers.normalization.batch_and_layer import LayerNormalization
 from neuromatic.layers.regularization import Dropout
-from neuromatic.layers.rnn._layer import Ran, Recurrent, given_states
+from neuromatic.layers.rnn._layer import Recurrent, RecurrentResult, given_states
 from neuromatic.layers.rnn._scan import reversed_steps, step_of
 
 __all__ = ["Bidirectional", "TimeDistributed"]
@@ -138,7 +138,7 @@ def _with_zeros(layer: Recurrent) -> Recurrent:
     return layer.but(zero_output_for_mask=layer.return_sequences)
 
 
-def _reversed(g: GraphBuilder, ran: Ran, turn: bool) -> Value:
+def _reversed(g: GraphBuilder, ran: RecurrentResult, turn: bool) -> Value:
     return reversed_steps(g, ran.y) if turn else ran.y
 
 
