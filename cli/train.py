@@ -28,10 +28,13 @@ from neuromatic.engines import ENGINES
 from neuromatic.errors import UnknownNameError
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.sections import default_learning_rate
+from neuromatic.saving.atomic import check_writable
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Logs, Run
 
 DEFAULT_OPTIMIZER = "adam"
+TRIED_ROWS = 2
+"""How many rows of --val are evaluated before training, to see that it can be done after it."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,9 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
     callbacks = callbacks_for(model, settings)
     x, y = training_data(data, model)
     held_out = None if settings.val is None else training_data(settings.val, model)
+    check_writable(output, model.proto.ByteSize())
+    if held_out is not None:  # what is done at the end is tried before the first step
+        model.evaluate(*(first_rows(arrays) for arrays in held_out))
     history = model.train(
         x,
         y,
@@ -205,9 +211,14 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
         verify_atol=settings.verify_atol,
         verify_rtol=settings.verify_rtol,
     )
-    results = None if held_out is None else model.evaluate(*held_out)
     model.save(output)
+    results = None if held_out is None else model.evaluate(*held_out)
     report(history, results, output, settings)
+
+
+def first_rows(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """A few rows of each array."""
+    return {name: array[:TRIED_ROWS] for name, array in arrays.items()}
 
 
 def chosen_optimizer(settings: Settings) -> Optimizer:
@@ -330,13 +341,15 @@ class JsonLines(Callback):
 def report(history: History, results: Mapping[str, float] | None, output: Path, settings: Settings) -> None:
     """Print what came of it; the last line names the file."""
     if settings.as_json:
-        outcome = {
+        outcome: dict[str, Any] = {
             "file": str(output),
             "epochs": len(history.epoch),
             "seconds": sum(history.seconds),
             "difference": history.difference,
             "evaluation": results,
         }
+        if history.verification is not None and history.verification.not_compared:
+            outcome["not_compared"] = dict(history.verification.not_compared)
         print_json(outcome)
         return
     if results is not None:
@@ -344,4 +357,7 @@ def report(history: History, results: Mapping[str, float] | None, output: Path, 
     if history.difference is not None:
         difference = f"{history.difference:.1e}"
         echo(f"largest difference between {settings.engine} and onnxruntime: {difference}")
+    if history.verification is not None:
+        for name, why in history.verification.not_compared.items():
+            echo(f"not compared: {name}: {why}")
     echo(f"wrote {output}")

@@ -91,8 +91,12 @@ def temporary_folder(target: Path) -> Iterator[Path]:
             os.close(handle)
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
+def check_writable(path: str | os.PathLike[str], size: int = 0) -> None:
     """Find out before the work begins whether a file can be written, by beginning to.
+
+    Args:
+        path: the file.
+        size: how many bytes it will have.
 
     Raises:
         WriteError: it is a folder, a pipe, a device or a link that leads nowhere; or its folder does not
@@ -104,6 +108,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         try:
             with tempfile.TemporaryFile(dir=target.parent, prefix=_prefix(target)) as file:
                 file.write(b"\0")
+            free = shutil.disk_usage(target.parent).free
+            if free < size:
+                problem = f"it needs {size:,} bytes, and the disk has room for {free:,}"
         except OSError as error:
             not_permitted = error.errno in (errno.EACCES, errno.EPERM)
             problem = f"writing in {target.parent} is not permitted" if not_permitted else error.strerror
