@@ -8,7 +8,7 @@ keep them on its device or read them itself, and several steps may run in one ca
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class Program(Protocol):
 
     steps_per_call: int
     """How many steps the engine likes to run in one call of :meth:`train`."""
+    steps_done: int
+    """How many steps there have been; numbers the random draws of a recipe that counts none itself."""
 
     def load(self, arrays: Mapping[str, Array]) -> Any:
         """Hand over data, one array of equal length for each input and target; returns the dataset."""
@@ -56,10 +58,15 @@ class Program(Protocol):
         """Loss and metrics in inference form for each line of ``rows``; changes nothing."""
         ...
 
-    def predict(self, dataset: Any, rows: NDArray[np.int64]) -> dict[str, Array]:
+    def predict(
+        self, dataset: Any, rows: NDArray[np.int64], values: Sequence[str] | None = None
+    ) -> dict[str, Array]:
         """The model's outputs, by name, for some rows (n,), in inference form.
 
         Outputs that the engine lacks operators for, and that training does not need, are left out.
+
+        Args:
+            values: other values of the inference graph to give instead, as far as the outputs depend on them.
         """
         ...
 

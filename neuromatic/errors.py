@@ -17,7 +17,7 @@
     ├─ WriteError                   a file cannot be written: no room, no folder, or not an ordinary file
     ├─ UnknownNameError             a loss, layer, metric ... of that name does not exist
     └─ TrainingError                training cannot go on
-       └─ DivergedError             the loss is no longer a finite number
+       └─ DivergedError             the loss, a parameter or an output is no longer finite
 
 Each class carries ``exit_code``, the status with which the command line ends.
 Wrong arguments to a function stay ``ValueError`` and ``TypeError``.
@@ -162,21 +162,38 @@ class TrainingError(NeuromaticError):
 
 
 class DivergedError(TrainingError):
-    """The loss became NaN or infinite.
+    """The loss, a parameter or an output became NaN or infinite.
 
     Attributes:
-        step: number of the step (from 1) whose loss is not finite.
+        step: number of the step (from 1) whose loss is not finite, or after which the parameter or output
+            was not.
         last_finite: the last finite loss, or None if there was none.
+        node: the first node whose value is not finite, as messages name it; None where it is not known.
     """
 
-    def __init__(self, step: int, loss: float, last_finite: float | None) -> None:
-        self.step = step
+    def __init__(
+        self,
+        step: int,
+        value: float,
+        last_finite: float | None = None,
+        *,
+        what: str = "the loss",
+        node: str | None = None,
+    ) -> None:
+        self.step, self.value, self.what = step, value, what
         self.last_finite = last_finite
-        before = (
-            "no step before it was finite"
-            if last_finite is None
-            else (f"the last finite loss was {last_finite:.6g}")
-        )
+        self.node = node
+        before = ""
+        if what == "the loss":
+            before = " (no step before it was finite)"
+            if last_finite is not None:
+                before = f" (the last finite loss was {last_finite:.6g})"
+        first = f"; the first value that is not finite is that of {node}" if node else ""
         super().__init__(
-            f"the loss became {loss} at step {step} ({before}); try a lower learning rate or check the data"
+            f"{what} became {value} {'at' if before else 'by'} step {step}{before}{first}; "
+            f"try a lower learning rate or check the data"
         )
+
+    def at(self, node: str | None) -> DivergedError:
+        """The same, which names the node as well."""
+        return DivergedError(self.step, self.value, self.last_finite, what=self.what, node=node)

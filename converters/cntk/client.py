@@ -131,9 +131,9 @@ class Worker:
         """A training step for each line of ``rows``; returns each output of all steps."""
         return self.ask("train", [rows, rates, feeds], program=program, dataset=dataset, step=step)[1]
 
-    def run(self, program: str, dataset: int, rows: Array, feeds: Array) -> list[Array]:
-        """Each output of a program for all lines of ``rows``."""
-        return self.ask("run", [rows, feeds], program=program, dataset=dataset)[1]
+    def run(self, program: str, dataset: int, rows: Array, feeds: Array, step: int = 0) -> list[Array]:
+        """Each output of a program for all lines of ``rows``; random numbers are those of a step."""
+        return self.ask("run", [rows, feeds], program=program, dataset=dataset, step=step)[1]
 
     def run_arrays(self, program: str, feeds: Array, arrays: Mapping[str, Array]) -> list[Array]:
         """The outputs of a program for arrays by input name."""

@@ -16,9 +16,11 @@ from neuromatic.converters.cntk.evaluate import as_onnx
 from neuromatic.converters.cntk.graph import Moment, Tensor, described
 from neuromatic.errors import VerificationError
 from neuromatic.inference import Session
+from neuromatic.ir import randomness
 from neuromatic.recipe.sections import evaluation_part
 
 if TYPE_CHECKING:
+    from neuromatic.converters.cntk.client import Worker
     from neuromatic.converters.cntk.program import CNTKDataset, CNTKProgram
     from neuromatic.converters.cntk.recorder import Recording
 
@@ -49,12 +51,12 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
     if _first_difference(program, dataset, recorded, part, inputs, rows, shown) is None:
         return
     found = _first_difference(program, dataset, recorded, part, inputs, rows, list(dict.fromkeys(names)))
-    name, difference = found or (shown[0], float("nan"))
+    name, difference, values = found or (shown[0], float("nan"), "")
     node = next(n for n in part.graph.node if name in n.output)
     where = f"node {node.name!r} ({node.op_type})" if node.name else f"the {node.op_type} that makes {name!r}"
     raise VerificationError(
         f"cntk and onnxruntime differ from {where} on: its output {name!r} is {difference:.3g} off on the "
-        f"first {len(rows)} rows (allowed: {TOLERANCE:g}); nothing was trained",
+        f"first {len(rows)} rows{values} (allowed: {TOLERANCE:g}); nothing was trained",
         difference=difference,
     )
 
@@ -67,20 +69,37 @@ def _first_difference(
     inputs: dict[str, Array],
     rows: Array,
     names: list[str],
-) -> tuple[str, float] | None:
-    """The first of some values that differs, and by how much."""
-    tensors = [recorded.values[name] for name in names]
-    header = described(recorded.graph, outputs=[t.register for t in tensors], loss=False)
-    program.worker.build("gate", recorded.graph, header)
-    feeds = recorded.feeds([Moment(len(rows), program.recorder.first_step)])
-    found = program.worker.run("gate", dataset.number, rows[None], feeds)
-    program.worker.forget(programs=["gate"])
-    expected = _expected(part, inputs, names)
-    for name, value, like in zip(names, found, tensors, strict=True):
-        difference = _difference(as_onnx(value[0], like), expected[name])
+) -> tuple[str, float, str] | None:
+    """The first of some values that differs, by how much, and where one is not finite, both numbers.
+
+    onnxruntime takes what CNTK drew at random.
+    """
+    drawn = [n for n in randomness.drawn_values(part) if isinstance(recorded.values.get(n), Tensor)]
+    asked = [*drawn, *(name for name in names if name not in drawn)]
+    tensors = [recorded.values[name] for name in asked]
+    moment = Moment(len(rows), program.recorder.first_step)
+    results = run_once(program.worker, recorded, dataset.number, rows, moment, tensors)
+    found = dict(zip(asked, results, strict=True))
+    given = randomness.with_draws_given(part, asked[len(drawn) :]) if drawn else part
+    expected = _expected(given, inputs | {n: found[n] for n in drawn}, asked[len(drawn) :])
+    for name, value in expected.items():
+        difference = _difference(found[name], value)
         if difference > TOLERANCE:
-            return name, difference
+            return name, difference, _not_finite(found[name], value)
     return None
+
+
+def run_once(
+    worker: Worker, recorded: Recording, dataset: int, rows: Array, moment: Moment, tensors: list[Tensor]
+) -> list[Array]:
+    """Some values of a recorded graph for some rows, by a program that is built for this call only."""
+    if not tensors:
+        return []
+    header = described(recorded.graph, outputs=[t.register for t in tensors], loss=False)
+    worker.build("once", recorded.graph, header)
+    results = worker.run("once", dataset, rows[None], recorded.feeds([moment]), moment.step)
+    worker.forget(programs=["once"])
+    return [as_onnx(value[0], like) for value, like in zip(results, tensors, strict=True)]
 
 
 def _expected(part: ModelProto, inputs: dict[str, Array], names: list[str]) -> dict[str, Array]:
@@ -91,6 +110,17 @@ def _expected(part: ModelProto, inputs: dict[str, Array], names: list[str]) -> d
     graph.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     wanted = {i.name for i in part.graph.input}
     return Session(graph).run({name: array for name, array in inputs.items() if name in wanted}, names)
+
+
+def _not_finite(found: Array, expected: Array) -> str:
+    """The first number that is not finite, where only one of the two has it."""
+    if found.shape != expected.shape:
+        return f", of shape {found.shape} in cntk and {expected.shape} in onnxruntime"
+    places = np.argwhere(np.isfinite(found) != np.isfinite(expected))
+    if not len(places):
+        return ""
+    place = tuple(int(i) for i in places[0])
+    return f", {found[place]:.3g} in cntk and {expected[place]:.3g} in onnxruntime"
 
 
 def _difference(found: Array, expected: Array) -> float:

@@ -25,8 +25,6 @@ def noise_like(x: Tensor, kind: str, seed: float | None = None, **arguments: flo
 def _drawn(
     scope: Scope, like: Value, dtype: int | None, kind: str, seed: float | None, **arguments: float
 ) -> Tensor:
-    if not scope.context.training:
-        raise ck.CannotRecordError("random numbers outside training")
     if dtype not in (None, 1):
         raise ck.CannotRecordError(f"random numbers of type {dtype}")
     return noise_like(ck.tensor(like, scope.context.graph), kind, seed, **arguments)

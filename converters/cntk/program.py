@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from onnx import ModelProto
 
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.evaluate import as_onnx
-from neuromatic.converters.cntk.gate import check_forward
-from neuromatic.converters.cntk.graph import Moment
+from neuromatic.converters.cntk.gate import check_forward, run_once
+from neuromatic.converters.cntk.graph import HostValue, Moment, Tensor
 from neuromatic.converters.cntk.recorder import Kind, Loader, Recorder, Recording, Spec
 from neuromatic.engines import Outcome
 from neuromatic.errors import DataError
@@ -110,11 +110,34 @@ class CNTKProgram:
         """Loss and sums for each line of ``rows``, in inference form."""
         return self._outcome(self._run("evaluate", dataset, rows)[1])
 
-    def predict(self, dataset: CNTKDataset, rows: NDArray[np.int64]) -> dict[str, Array]:
+    def predict(
+        self, dataset: CNTKDataset, rows: NDArray[np.int64], values: Sequence[str] | None = None
+    ) -> dict[str, Array]:
         """The model's outputs for some rows, but for those that have operators without a lowering."""
+        if values is not None:
+            return self._shown(dataset, rows, values)
         recording, results = self._run("predict", dataset, rows[None])
-        values = zip(self.recorder.outputs, results, recording.outputs, strict=True)
-        return {name: as_onnx(value[0], tensor) for name, value, tensor in values}
+        outputs = zip(self.recorder.outputs, results, recording.outputs, strict=True)
+        return {name: as_onnx(value[0], tensor) for name, value, tensor in outputs}
+
+    def _shown(self, dataset: CNTKDataset, rows: NDArray[np.int64], names: Sequence[str]) -> dict[str, Array]:
+        """Some values of the inference graph, those that CNTK's worker, the host or nobody computes."""
+        recording = self.recorder.record("predict", dataset.spec)
+        moment = Moment(len(rows), self._step)
+        known = {name: recording.values[name] for name in names if name in recording.values}
+        tensors = {name: value for name, value in known.items() if isinstance(value, Tensor)}
+        results = run_once(self.worker, recording, dataset.number, rows, moment, list(tensors.values()))
+        found = {n: v.at(moment) if isinstance(v, HostValue) else v for n, v in known.items()}
+        return found | dict(zip(tensors, results, strict=True))
+
+    @property
+    def steps_done(self) -> int:
+        """What the step counter says."""
+        return self._step
+
+    @steps_done.setter
+    def steps_done(self, count: int) -> None:
+        self._step = count
 
     def parameters(self) -> dict[str, Array]:
         """The current value of everything the recipe updates."""
@@ -162,7 +185,7 @@ class CNTKProgram:
     ) -> tuple[Recording, list[Array]]:
         name, recording = self._program(kind, dataset.spec)
         feeds = recording.feeds([Moment(rows.shape[1], self._step)] * len(rows))
-        return recording, self.worker.run(name, dataset.number, rows, feeds)
+        return recording, self.worker.run(name, dataset.number, rows, feeds, self._step)
 
     def _outcome(self, results: list[Array]) -> Outcome:
         losses, *sums = results

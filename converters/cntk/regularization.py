@@ -26,27 +26,25 @@ def dropout(
     """
     rate = 0.5 if ratio is None else float(ck.array(ratio, "ratio").item())
     wanted = training_mode is not None and bool(ck.array(training_mode, "training_mode").item())
-    if wanted and rate and not scope.context.training:
-        raise ck.CannotRecordError("training_mode outside training")
-    return _dropout(scope, data, rate, np.bool_, seed)
+    return _dropout(scope, data, rate, np.bool_, seed, wanted or scope.context.training)
 
 
 @ops.lowers("Dropout", since=(10,), pure=False)
 def dropout_10(scope: Scope, data: Value, *, ratio: float) -> Value | tuple[Value, Value]:
     """Dropout by attributes.  https://onnx.ai/onnx/operators/onnx__Dropout.html.  10: the mask is boolean."""
-    return _dropout(scope, data, ratio, np.bool_)
+    return _dropout(scope, data, ratio, np.bool_, None, scope.context.training)
 
 
 @ops.lowers("Dropout", since=(7,), pure=False)
 def dropout_7(scope: Scope, data: Value, *, ratio: float) -> Value | tuple[Value, Value]:
     """Dropout-10 whose mask has the type of the data.  https://onnx.ai/onnx/operators/onnx__Dropout.html"""
-    return _dropout(scope, data, ratio, np.float32)
+    return _dropout(scope, data, ratio, np.float32, None, scope.context.training)
 
 
 def _dropout(
-    scope: Scope, data: Value, rate: float, mask_type: type[np.generic], seed: int | None = None
+    scope: Scope, data: Value, rate: float, mask_type: type[np.generic], seed: int | None, active: bool
 ) -> Value | tuple[Value, Value]:
-    if not scope.context.training or rate == 0:
+    if not active or rate == 0:
         if not scope.wants(1):
             return data
         x = ck.tensor(data, scope.context.graph)

@@ -22,6 +22,19 @@ class Unrolled:
     nodes: int = 0
 
 
+@dataclass(frozen=True)
+class Draws:
+    """What the random numbers of a graph in inference form depend on.
+
+    Attributes:
+        seed: the run's.
+        step: how many steps there have been.
+    """
+
+    seed: int
+    step: Any
+
+
 @dataclass
 class TensorFlowContext(Context):
     """The context of one traced step.
@@ -32,6 +45,7 @@ class TensorFlowContext(Context):
         tape: records the step for its Gradient node; None outside training.
         values: every value of the graph by name, as far as it has been computed.
         unrolled: what unrolled loops have cost so far.
+        draws: whether random numbers may be drawn outside training.
     """
 
     seed: int = 0
@@ -39,6 +53,7 @@ class TensorFlowContext(Context):
     tape: tf.GradientTape | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     unrolled: Unrolled = field(default_factory=Unrolled)
+    draws: bool = False
 
     def unroll(self, nodes: int) -> bool:
         """Whether a step of that many nodes may be unrolled, and if so, count it."""

@@ -12,7 +12,7 @@ from neuromatic.converters.tensorflow.registry import ops
 
 
 def _seed(scope: Scope, given: float | None) -> Tensor:
-    if not scope.context.training:
+    if not (scope.context.training or scope.context.draws):
         raise unsupported(scope, "random numbers outside a training step, where no runtime draws the same")
     return scope.context.random_seed(seeded(scope.within + scope.outputs[0], given))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic.converters.lowering import plan, plan_outputs, run
-from neuromatic.converters.tensorflow.context import TensorFlowContext
+from neuromatic.converters.lowering import Plan, plan, plan_outputs, run
+from neuromatic.converters.tensorflow import execution
+from neuromatic.converters.tensorflow.context import Draws, TensorFlowContext
 from neuromatic.converters.tensorflow.execution import call, channels_first
 from neuromatic.converters.tensorflow.jit import Jit, should_jit
 from neuromatic.converters.tensorflow.lowerings import ops
@@ -103,10 +104,27 @@ class TensorFlowProgram:
         """Loss and sums for each line of ``rows``, in inference form."""
         return _outcome(*self._call(self._evaluate_steps, dataset, rows))
 
-    def predict(self, dataset: TensorFlowDataset, rows: NDArray[np.int64]) -> dict[str, Array]:
+    def predict(
+        self, dataset: TensorFlowDataset, rows: NDArray[np.int64], values: Sequence[str] | None = None
+    ) -> dict[str, Array]:
         """The model's outputs for some rows, but for those that have operators without a lowering."""
-        results = self._call(self._outputs_for, dataset, rows[None])
-        return {name: value.numpy() for name, value in results.items()}
+        asked = self._output_names if values is None else tuple(values)
+
+        def outputs(data: Tensors, places: Any) -> Tensors:
+            known = self._infer(self._output_plan, _batch(data, places[0]))
+            return as_outputs(known, [name for name in asked if name in known])
+
+        results = self._call(outputs, dataset, rows[None], variant=asked)
+        return {name: execution.array(value) for name, value in results.items()}
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps this program has done."""
+        return int(self._done.numpy())
+
+    @steps_done.setter
+    def steps_done(self, count: int) -> None:
+        self._done.assign(count)
 
     def parameters(self) -> dict[str, Array]:
         """The current value of everything the recipe updates."""
@@ -129,13 +147,14 @@ class TensorFlowProgram:
         rows: NDArray[np.int64],
         *more: Any,
         jit: bool = False,
+        variant: Any = None,
     ) -> Any:
         """Call a function of (data, places, ...), traced once for each batch size, for any number of steps.
 
         Batch sizes stay static, which makes better graphs; XLA also wants to know the number of steps.
         """
         data, places = dataset.rows(rows)
-        key = (function.__name__, jit, rows.shape if jit else rows.shape[1])
+        key = (function.__name__, variant, jit, rows.shape if jit else rows.shape[1])
         if key not in self._functions:
             steps = len(rows) if jit else None
             signature = [
@@ -200,7 +219,7 @@ class TensorFlowProgram:
     def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:
         @_apart
         def reported(batch: Tensors) -> tuple[Any, Tensors]:
-            return self._reported(self._weights.infer(self._evaluation_plan, batch))
+            return self._reported(self._infer(self._evaluation_plan, batch))
 
         def body(i: Any, losses: Any, sums: Tensors) -> tuple[Any, Any, Tensors]:
             loss, metrics = reported(_batch(data, places[i]))
@@ -210,9 +229,10 @@ class TensorFlowProgram:
         _, losses, sums = tf.while_loop(lambda i, *_: i < steps, body, (0, *self._collectors(steps)))
         return losses.stack(), {name: array.stack() for name, array in sums.items()}
 
-    def _outputs_for(self, data: Tensors, places: Any) -> Tensors:
-        values = self._weights.infer(self._output_plan, _batch(data, places[0]))
-        return as_outputs(values, self._output_names)
+    def _infer(self, plan: Plan, batch: Tensors) -> Tensors:
+        """Every value of a graph in inference form; what it draws depends on the run's seed and the step."""
+        counter = self._variables.get(self.recipe.step or "", self._done)
+        return self._weights.infer(plan, batch, Draws(self._seed, counter.read_value()))
 
     def _reported(self, values: Tensors) -> tuple[Any, Tensors]:
         recipe = self.recipe

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from neuromatic.converters.lowering import Plan, initial_values, run
-from neuromatic.converters.tensorflow.context import TensorFlowContext
+from neuromatic.converters.tensorflow.context import Draws, TensorFlowContext
 from neuromatic.converters.tensorflow.execution import call, channels_first
 
 Tensors = dict[str, Any]
@@ -44,10 +44,17 @@ class Weights:
         """The current values of the variables."""
         return {name: variable.read_value() for name, variable in self.variables.items()}
 
-    def infer(self, plan: Plan, inputs: Mapping[str, Any]) -> Tensors:
-        """Run a plan in inference form; returns every value of its graph by name."""
+    def infer(self, plan: Plan, inputs: Mapping[str, Any], draws: Draws | None = None) -> Tensors:
+        """Run a plan in inference form; returns every value of its graph by name.
+
+        Args:
+            draws: what random numbers depend on; without it there are none.
+        """
         values: Tensors = {**self.constants, **self.read(), **inputs}
-        run(plan, values, TensorFlowContext(values=values), call)
+        context = TensorFlowContext(values=values)
+        if draws is not None:
+            context.draws, context.seed, context.step = True, draws.seed, draws.step
+        run(plan, values, context, call)
         return values
 
 

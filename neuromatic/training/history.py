@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from neuromatic.training.verification import Verification
+
 
 @dataclass
 class History:
@@ -16,16 +18,21 @@ class History:
             or an array for metrics that report one.
         epoch: the numbers of the epochs, from 0.
         step_losses: the loss of each single step.
-        difference: the largest absolute difference between the engine's outputs and onnxruntime's for the
+        difference: the largest absolute difference between the engine's values and onnxruntime's for the
             trained model; None if nothing was trained.
+        verification: which values that is of, and what could not be compared; None likewise.
         seconds: wall time of the epochs, validation included.
     """
 
     history: dict[str, list[Any]] = field(default_factory=dict)
     epoch: list[int] = field(default_factory=list)
     step_losses: list[float] = field(default_factory=list)
-    difference: float | None = None
     seconds: list[float] = field(default_factory=list)
+    verification: Verification | None = None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.verification is None else self.verification.difference
 
     def add(self, epoch: int, logs: Mapping[str, Any], seconds: float) -> None:
         """Append the results of an epoch."""

@@ -15,7 +15,9 @@ from neuromatic.metrics import result_of
 from neuromatic.recipe.schema import MetricSums
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Run
+from neuromatic.training.divergence import Trail
 from neuromatic.training.history import History
+from neuromatic.training.inspector import Inspector
 
 Array = NDArray[Any]
 
@@ -64,11 +66,16 @@ def fit(
     validation: Mapping[str, Array] | None = None,
     callbacks: Sequence[Callback] = (),
     first_step: int = 0,
+    inspector: Inspector | None = None,
 ) -> History:
     """Train for some epochs.
 
     The order of an epoch depends on seed and epoch alone. The last batch of an epoch may be smaller, and
     counts by its size.
+
+    Args:
+        inspector: before the first epoch, the first call of the engine is made once, so that all that
+            follows the last one can be tried with its result; then it is undone.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -85,6 +92,7 @@ def fit(
             shuffle,
             callbacks,
             first_step,
+            inspector,
         )
         return loop.run(epochs)
     finally:
@@ -107,6 +115,7 @@ class _Loop:
         shuffle: bool,
         callbacks: Sequence[Callback],
         step: int,
+        inspector: Inspector | None,
     ) -> None:
         self.program, self.metrics, self.batch_size = program, metrics, batch_size
         self.learning_rate = learning_rate
@@ -115,9 +124,12 @@ class _Loop:
         self.held_out = None if validation is None else program.load(validation)
         self.held_out_rows = np.arange(0 if validation is None else _length(validation))
         self.history = History()
+        self.first_step, self.inspector, self.trail = step, inspector, Trail(program)
 
     def run(self, epochs: int) -> History:
         steps = -(-self.count // self.batch_size)
+        if self.inspector is not None:
+            self.rehearse(self.inspector)
         run = Run(
             self.program,
             epochs,
@@ -142,23 +154,65 @@ class _Loop:
         self.notify("on_train_end", run)
         return self.history
 
-    def epoch(self, run: Run, epoch: int) -> dict[str, Any]:
-        rows = np.arange(self.count)
+    def rehearse(self, inspector: Inspector) -> None:
+        """Make the first calls of the run, and try with their result what comes at its end; then undo them.
+
+        A callback may still lower a learning rate that is too high: then only the state before is tried.
+        """
+        program = self.program
+        state = program.parameters(), program.steps_done
+        block = blocks(self.order(0), self.batch_size, program.steps_per_call)[0]
+        rate = self.learning_rate
+        rates = [rate(self.step + i) if callable(rate) else rate for i in range(len(block))]
+        outcome = program.train(self.dataset, block, np.array(rates, np.float32))
+        fine = bool(np.isfinite(outcome.loss).all()) and inspector.finite()
+        if not fine:
+            self.restore(*state)
+        if len(self.held_out_rows):
+            rows = blocks(self.held_out_rows, self.batch_size, program.steps_per_call)[0]
+            program.evaluate(self.held_out, rows)
+        inspector.rehearse(self.step + len(block) * fine)
+        self.restore(*state)
+        self.trail.begin(*state)
+
+    def restore(self, parameters: Mapping[str, Array], steps_done: int) -> None:
+        self.program.assign(parameters)
+        self.program.steps_done = steps_done
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The row numbers in the order of an epoch."""
         if self.shuffle:
-            rows = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+            return np.random.default_rng([self.seed, epoch]).permutation(self.count)
+        return np.arange(self.count)
+
+    def epoch(self, run: Run, epoch: int) -> dict[str, Any]:
         tally, done = Tally(self.metrics), 0
-        for block in blocks(rows, self.batch_size, self.program.steps_per_call):
+        for block in blocks(self.order(epoch), self.batch_size, self.program.steps_per_call):
             rates = np.array([run.rate(self.step + i) for i in range(len(block))], np.float32)
+            self.trail.add(block, rates)
             outcome = self.program.train(self.dataset, block, rates)
             if len(outcome.loss) != len(block):
                 raise TrainingError(f"the engine did {len(outcome.loss)} of {len(block)} steps")
-            _check_finite(outcome.loss, self.step, self.history.step_losses)
+            self.check_finite(outcome.loss, block)
             self.history.step_losses.extend(outcome.loss.tolist())
             tally.add(outcome, block.shape[1])
             self.step += len(block)
             done += len(block)
             self.notify("on_train_batch_end", run, done - 1, tally.logs())
         return tally.logs()
+
+    def check_finite(self, losses: NDArray[np.float32], block: NDArray[np.int64]) -> None:
+        """Raise a DivergedError that names the step and, where it can be found, the node."""
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if not len(bad):
+            return
+        first, before = int(bad[0]), self.history.step_losses
+        last = float(losses[first - 1]) if first else (before[-1] if before else None)
+        error = DivergedError(self.step + first + 1, float(losses[first]), last)
+        if self.inspector is not None:
+            self.trail.go_to(self.dataset, self.step + first - self.first_step)
+            error = error.at(self.inspector.first_bad_node(block[first]))
+        raise error
 
     def notify(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -190,11 +244,3 @@ def blocks(order: NDArray[np.int64], batch_size: int, steps: int) -> list[NDArra
     result = [matrix[i : i + steps] for i in range(0, full, steps)]
     rest = order[full * batch_size :]
     return [*result, rest[None]] if len(rest) else result
-
-
-def _check_finite(losses: NDArray[np.float32], step: int, before: Sequence[float]) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        first = int(bad[0])
-        last = float(losses[first - 1]) if first else (before[-1] if before else None)
-        raise DivergedError(step + first + 1, float(losses[first]), last)

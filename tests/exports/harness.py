@@ -24,7 +24,7 @@ from neuromatic.inference import Session
 from neuromatic.ir import parameters as weights
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
-from neuromatic.training.fit import verify
+from neuromatic.training.verification import verify
 
 Array = NDArray[Any]
 BATCH, STEPS = 8, 20

@@ -194,7 +194,7 @@ class Session:
         dataset = self.datasets[header["dataset"]]
         rows, feeds = arrays
         results = [
-            program.run(program.arguments(dataset, line, feeds[i], self.seed, 0))
+            program.run(program.arguments(dataset, line, feeds[i], self.seed, header["step"]))
             for i, line in enumerate(rows)
         ]
         return {}, [np.stack(values) for values in zip(*results)]

@@ -315,3 +315,11 @@ def test_a_folder_that_a_killed_process_left(tmp_path: Path) -> None:
     with files.temporary_folder(tmp_path / "saved") as temporary:
         assert names(tmp_path) == [temporary.name]
     assert names(tmp_path) == []
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_refused_before_the_work(tmp_path: Path) -> None:
+    file = tmp_path / "a.onnx"
+    files.check_writable(file, 100)
+    with pytest.raises(WriteError, match=r"it needs 4,611,686,018,427,387,904 bytes, and the disk has room "):
+        files.check_writable(file, 1 << 62)
+    assert names(tmp_path) == []

@@ -27,6 +27,7 @@ class FakeProgram:
     def __init__(self, steps_per_call: int = 1, losses: Sequence[float] | None = None) -> None:
         self.steps_per_call = steps_per_call
         self.w = 0.0
+        self.steps_done = 0
         self.calls: list[tuple[Any, ...]] = []
         self.rates: list[float] = []
         self._losses = None if losses is None else iter(losses)
@@ -54,7 +55,9 @@ class FakeProgram:
         sums = np.stack([np.abs(error).sum(1), np.full(len(rows), rows.shape[1])], 1)
         return Outcome(np.mean(error**2, 1).astype(np.float32), {"mae": sums.astype(np.float32)})
 
-    def predict(self, dataset: Array, rows: NDArray[np.int64]) -> dict[str, Array]:
+    def predict(
+        self, dataset: Array, rows: NDArray[np.int64], values: Sequence[str] | None = None
+    ) -> dict[str, Array]:
         return {"y": np.full(len(rows), self.w)}
 
     def parameters(self) -> dict[str, Array]:
