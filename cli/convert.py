@@ -52,6 +52,8 @@ def convert(source: str, output: Path, origin: str | None, target: str | None, *
     elif not output.is_dir():
         check_writable(output)
     module = importlib.import_module(f"neuromatic.converters.formats.{CONVERSIONS[pair]}")
+    if pair[0] == "onnx":
+        arguments["tell"] = echo
     difference = module.convert(source, output, **arguments)
     if difference is not None:
         echo(f"largest difference between {source} and {output}: {difference:.1e}")

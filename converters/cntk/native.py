@@ -19,9 +19,9 @@ from neuromatic.converters.cntk.graph import Graph, Tensor
 from neuromatic.converters.cntk.norm import DEFAULT_EPSILON, statistics_key
 from neuromatic.converters.normalize import to_opset9
 from neuromatic.errors import UnsupportedFeatureError
+from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import value_types
-from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.sections import strip
 
 Array = NDArray[Any]

@@ -19,6 +19,7 @@ from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
 from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
 from neuromatic.inference import Session
+from neuromatic.ir.inference_form import inference_form, training_form_note
 from neuromatic.ir.opsets import ir_version_for
 from neuromatic.ir.types import value_types
 from neuromatic.recipe import schema as recipes
@@ -37,8 +38,9 @@ def convert(
     check: bool = True,
     atol: float = 1e-4,
     seed: int = 0,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> float | None:
-    """Write a copy of an .onnx file; with neither option it is the same.
+    """Write a copy of an .onnx file in inference form; with neither option it is the same but for that.
 
     Args:
         source: an .onnx file.
@@ -48,6 +50,7 @@ def convert(
         check: whether old and new are compared in onnxruntime.
         atol: how far they may differ.
         seed: determines the inputs they are compared on.
+        tell: called with a sentence on what the result has otherwise than the file.
 
     Returns:
         The largest difference found; None where nothing was compared.
@@ -58,6 +61,9 @@ def convert(
         VerificationError: old and new differ.
     """
     model = load(source)
+    if note := training_form_note(model.proto):
+        tell(note)
+        model = Model.from_proto(inference_form(model.proto))
     old = model.proto
     if strip_training:
         model = Model.from_proto(strip(model.proto))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
 from neuromatic.errors import ConversionError
 from neuromatic.inference import Session
+from neuromatic.ir.inference_form import inference_form, training_form_note
 from neuromatic.ir.types import FLOATS
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder
@@ -41,6 +42,7 @@ def convert(
     check: bool = True,
     atol: float = 1e-4,
     seed: int = 0,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> float | None:
     """Write an .onnx file as a TensorFlow SavedModel with the signature ``serving_default``.
 
@@ -50,6 +52,7 @@ def convert(
         check: whether the result, loaded afresh, is compared with onnxruntime.
         atol: how far they may differ.
         seed: determines the inputs they are compared on.
+        tell: called with a sentence on what the result has otherwise than the file.
 
     Returns:
         The largest difference found; None where nothing was compared.
@@ -66,6 +69,9 @@ def convert(
         raise ConversionError(f"{folder} exists and is not a SavedModel; it is left as it is")
     model = load(source).proto
     engine.load()
+    if note := training_form_note(model):
+        tell(note)
+    model = inference_form(model)
     with replacing(folder) as new, quiet(2):
         names = write(model, new)
         return _verify(model, new, names, atol, seed) if check else None

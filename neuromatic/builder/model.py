@@ -24,6 +24,7 @@ from neuromatic.data import (
 from neuromatic.inference import Session, batches
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
+from neuromatic.ir.inference_form import inference_form
 from neuromatic.ir.opsets import DEFAULT_OPSET
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.terms import Terms
@@ -269,14 +270,14 @@ class Model(Surgery):
         model = self._taking_sample_weights(sample_weight is not None)
         found = model._needs_recipe()
         data = model.arrays(x, y, sample_weight)
-        session = Session(evaluation_part(model._proto, found))
+        session = Session(evaluation_part(inference_form(model._proto), found))
         tally = Tally(found.metrics)
         for batch in batches(data, batch_size):
             tally.add_batch(session.run(batch), found.loss, len(next(iter(batch.values()))))
         return tally.logs()
 
     def predict(self, x: Data, *, batch_size: int = 256) -> Any:
-        """The outputs for ``x``, by onnxruntime.
+        """The outputs for ``x``, by onnxruntime; BatchNormalization and Dropout have their inference meaning.
 
         Returns:
             An array, or a mapping by output name if the model has several outputs.
@@ -289,7 +290,7 @@ class Model(Surgery):
 
     @cached_property
     def _session(self) -> Session:
-        return Session(strip(self._proto))
+        return Session(inference_form(strip(self._proto)))
 
     def summary(self) -> None:
         """Print layers, shapes and parameters."""
@@ -327,7 +328,7 @@ class Model(Surgery):
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the inference graph alone, without recipe and optimizer state; for release."""
-        save_proto(inlined(strip(self._proto)), path)
+        save_proto(inlined(inference_form(strip(self._proto))), path)
 
 
 def _listed(tensors: SymbolicTensor | Sequence[SymbolicTensor]) -> list[SymbolicTensor]:

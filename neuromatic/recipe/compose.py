@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, helper
 
 from neuromatic.errors import RecipeError
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.ir.traversal import computed_values, upstream
@@ -18,7 +19,6 @@ from neuromatic.recipe.measures import Measures
 from neuromatic.recipe.objective import LOSS, Objective
 from neuromatic.recipe.penalties import constrained, with_penalties
 from neuromatic.recipe.running_statistics import (
-    is_batch_normalization,
     layer_states,
     running_statistics,
     state_inputs,

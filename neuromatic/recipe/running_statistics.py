@@ -8,13 +8,9 @@ from onnx import FunctionProto, ModelProto, NodeProto, helper
 
 from neuromatic.ir.functions import NEW
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.values import Value
-
-
-def is_batch_normalization(node: NodeProto) -> bool:
-    """Whether a node is ONNX' BatchNormalization."""
-    return node.op_type == "BatchNormalization" and node.domain in ("", "ai.onnx")
 
 
 def running_statistics(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from neuromatic.ir.inference_form import is_batch_normalization, training_form_note
 from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import FLOATS
 from neuromatic.ir.values import Value, dtype_name, shape_text
-from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import Recipe
 from neuromatic.reports import flops
 from neuromatic.transfer import lift_constants as lifting
@@ -126,7 +126,8 @@ def normalizations(model: ModelProto, frozen: frozenset[str]) -> dict[str, int]:
 
 def traces(model: ModelProto) -> list[str]:
     """What exporters seem to have done to a model, and what to do about it."""
-    found, by_others = [], model.producer_name != "neuromatic"
+    by_others, training = model.producer_name != "neuromatic", training_form_note(model)
+    found = [training] if training else []
     if by_others and _is_folded(model):
         found.append(
             "Conv with bias followed directly by an activation everywhere and no BatchNormalization: it was "

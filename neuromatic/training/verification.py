@@ -14,6 +14,7 @@ from neuromatic.engines import Program
 from neuromatic.errors import DivergedError, InvalidModelError, VerificationError
 from neuromatic.inference import Session
 from neuromatic.ir import randomness
+from neuromatic.ir.inference_form import inference_form
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.recipe.sections import strip
 from neuromatic.training.divergence import first_not_finite
@@ -81,7 +82,7 @@ class Verifier:
             VerificationError: some value differs by more than ``atol + rtol * |value|``.
             DivergedError: an output is NaN that was none before training.
         """
-        bare = strip(model)
+        bare = inference_form(strip(model))
         outputs = [o.name for o in bare.graph.output]
         alone, read = randomness.draws_alone(bare) if self._drawn else (None, [])
         asked = list(dict.fromkeys([*outputs, *read, *self._drawn])) if self._drawn else None

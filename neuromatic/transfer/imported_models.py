@@ -6,24 +6,19 @@
 - PyTorch writes parameters of equal values once, and an ``Identity`` node in place of each other one, for
   instance of the running mean and the offset of a new BatchNormalization. Each gets its own initializer,
   under its own name. What PyTorch shares on purpose has no such node, and stays shared.
-- BatchNormalization and Dropout in training form get their inference form. A training step gives them their
-  training meaning by itself, and the file stays one that can be deployed.
+- BatchNormalization and Dropout in training form get their inference form, see
+  :mod:`neuromatic.ir.inference_form`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from onnx import ModelProto, NodeProto
 
-import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
-
+from neuromatic.ir.inference_form import in_training_form, to_inference_form
 from neuromatic.ir.types import FLOATS
-from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import METADATA_KEY
 from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer.linear_models import linear_models, with_initializers
-
-TRAINING_MODE = "training_mode"
 
 
 def for_training(model: ModelProto) -> ModelProto:
@@ -33,13 +28,12 @@ def for_training(model: ModelProto) -> ModelProto:
         return model
     ready = lifting.lift(model) if lifting.hidden_weights(model) else model
     ready = with_initializers(ready) if linear_models(ready.graph) else ready
-    if not (copies(ready) or in_training_form(ready.graph)):
+    if not (copies(ready) or in_training_form(ready)):
         return ready
     changed = ModelProto()
     changed.CopyFrom(ready)
     _separate(changed)
-    for node in in_training_form(changed.graph):
-        _to_inference(node)
+    to_inference_form(changed)
     return changed
 
 
@@ -56,23 +50,6 @@ def copies(model: ModelProto) -> list[NodeProto]:
     ]
 
 
-def in_training_form(graph: GraphProto) -> list[NodeProto]:
-    """The nodes that draw at random, or take a batch's statistics, also in inference."""
-    constants = _constants(graph)
-    read = {name for node in graph.node for name in node.input} | {o.name for o in graph.output}
-    found = []
-    for node in graph.node:
-        if is_batch_normalization(node):
-            trains = len(node.output) > 1 or any(a.name == TRAINING_MODE and a.i for a in node.attribute)
-            if trains and read.isdisjoint(filter(None, node.output[1:])):
-                found.append(node)
-        elif node.op_type == "Dropout" and node.domain in ("", "ai.onnx") and len(node.input) == 3:
-            mode = constants.get(node.input[2])
-            if mode is not None and bool(np.any(numpy_helper.to_array(mode))):
-                found.append(node)
-    return found
-
-
 def _separate(model: ModelProto) -> None:
     stored = {t.name: t for t in model.graph.initializer}
     for node in copies(model):
@@ -80,20 +57,3 @@ def _separate(model: ModelProto) -> None:
         tensor.CopyFrom(stored[node.input[0]])
         tensor.name = node.output[0]
         model.graph.node.remove(node)
-
-
-def _to_inference(node: NodeProto) -> None:
-    if node.op_type == "Dropout":
-        del node.input[2:]
-        return
-    del node.output[1:]
-    kept = [a for a in node.attribute if a.name != TRAINING_MODE]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-
-
-def _constants(graph: GraphProto) -> Mapping[str, TensorProto]:
-    """The values of a graph that do not depend on its inputs, as far as they are written in it."""
-    nodes = [node for node in graph.node if node.op_type == "Constant"]
-    values = {node.output[0]: a.t for node in nodes for a in node.attribute if a.name == "value"}
-    return {t.name: t for t in graph.initializer} | values

@@ -9,9 +9,9 @@ from typing import Literal
 from onnx import ModelProto
 
 from neuromatic.errors import UnknownNameError
+from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.traversal import fed, layer_of
 from neuromatic.recipe.compose import algorithm_builder, frozen_names, state_names
-from neuromatic.recipe.running_statistics import is_batch_normalization
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
 from neuromatic.recipe.trainable import trainable_names

@@ -147,6 +147,8 @@ def test_a_file_in_training_form_draws_while_it_trains_alone(options: dict[str, 
         with torch.no_grad():
             expected = net.eval()(torch.from_numpy(x[:BATCH])).numpy()
         np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-4)
+        before = nm.Model.from_proto(file).predict(x[:BATCH])
+        np.testing.assert_allclose(before, expected, rtol=1e-4, atol=1e-4)
 
 
 # -- what is written once for two ----------------------------------------------------------------------
