@@ -27,6 +27,7 @@ from neuromatic.cli._shared import (
 from neuromatic.engines import ENGINES
 from neuromatic.errors import UnknownNameError
 from neuromatic.optimizers import Optimizer
+from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.saving.atomic import check_writable
 from neuromatic.schedules import LearningRate
@@ -54,6 +55,7 @@ class Settings:
     new_head: int | None
     cut_at: str | None
     batch_norm: BatchNorm | None
+    dropout: DropoutForm | None
     val: str | None
     val_split: float
     epochs: int
@@ -158,6 +160,12 @@ class Settings:
     help="Whether BatchNormalization uses each batch's statistics and updates its own, or uses and keeps "
     "these.  [default: as MODEL's recipe has it, else train]",
 )
+@click.option(
+    "--dropout",
+    type=click.Choice(["train", "off"]),
+    help="Whether Dropout, and noise that regularizes as it does, acts in training.  "
+    "[default: as MODEL's recipe has it, else train]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For order and dropout.")
 @click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Another order in each epoch.")
 @click.option("--engine", default="tensorflow", show_default=True, help=f"One of {', '.join(ENGINES)}.")
@@ -208,6 +216,7 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
         callbacks=callbacks,
         engine=settings.engine,
         batch_norm=settings.batch_norm,
+        dropout=settings.dropout,
         verify_atol=settings.verify_atol,
         verify_rtol=settings.verify_rtol,
     )

@@ -11,6 +11,7 @@ from onnx import ModelProto
 from neuromatic.builder._choosing import Choosing
 from neuromatic.ir import parameters as weights
 from neuromatic.layers.base import Layer
+from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.validation import validate
 from neuromatic.transfer import insert_dropout as insertion
@@ -107,6 +108,19 @@ class Surgery(Choosing):
         if frozen == parts.frozen:
             return self._as_model()
         return self._keeping_state(replace(parts, frozen=frozen))
+
+    def _with_dropout(self, form: DropoutForm | None) -> Model:
+        """A model of the same state whose Dropout draws in training, or not; None for as it is.
+
+        Raises:
+            ValueError: there is no such form.
+        """
+        if form not in (None, "train", "off"):
+            raise ValueError(f'dropout must be "train" or "off", got {form!r}')
+        parts = self._known_parts()
+        if form is None or form == parts.dropout:
+            return self._as_model()
+        return self._keeping_state(replace(parts, dropout=form))
 
     # -- the graph ---------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from neuromatic.ir.terms import Terms
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.printable import printable
+from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.sections import evaluation_part, strip
 from neuromatic.reports.plot import Detail, Direction, draw
@@ -138,6 +139,7 @@ class Model(Surgery):
         engine: str = "tensorflow",
         engine_options: Mapping[str, Any] | None = None,
         batch_norm: BatchNorm | None = None,
+        dropout: DropoutForm | None = None,
         verbose: Verbose = "auto",
         verify_atol: float = 1e-4,
         verify_rtol: float = 1e-4,
@@ -166,6 +168,9 @@ class Model(Surgery):
                 ("auto", "recorded").
             batch_norm: "train" normalizes by the statistics of each batch and updates the running ones,
                 "frozen" uses these and leaves them; None for what the recipe has, "train" if not chosen.
+            dropout: "off" trains as if the layers that regularize at random were not there: Dropout (also in
+                attention and recurrent layers), SpatialDropout, AlphaDropout, GaussianDropout and
+                GaussianNoise, but not augmentation. None for what the recipe has, "train" if not chosen.
             verbose: 0 silent, 1 progress bar, 2 one line for each epoch, "auto" by the terminal.
             verify_atol: how far onnxruntime may be from the engine, absolutely,
             verify_rtol: and relative to the value.
@@ -183,7 +188,7 @@ class Model(Surgery):
         if sample_weight is not None and class_weight is not None:
             raise ValueError("give sample_weight or class_weight, not both")
         weighted = sample_weight is not None or class_weight is not None or len(validation_data or ()) > 2
-        model = self._with_batch_norm(batch_norm)._taking_sample_weights(weighted)
+        model = self._with_batch_norm(batch_norm)._with_dropout(dropout)._taking_sample_weights(weighted)
         found = model._needs_recipe()
         data, held_out = model._training_data(x, y, sample_weight, validation_data, validation_split)
         if class_weight is not None:

@@ -15,6 +15,7 @@ from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.ir.traversal import computed_values, upstream
 from neuromatic.ir.types import value_types
 from neuromatic.optimizers import Optimizer
+from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.measures import Measures
 from neuromatic.recipe.objective import LOSS, Objective
 from neuromatic.recipe.penalties import constrained, with_penalties
@@ -41,6 +42,8 @@ def compose(
     measures: Measures,
     frozen: Collection[str] = (),
     terms: Terms = NO_TERMS,
+    *,
+    dropout: DropoutForm = "train",
 ) -> ModelProto:
     """A copy of ``model`` with a recipe made of these parts, in place of any it had.
 
@@ -48,6 +51,7 @@ def compose(
         terms: penalties and constraints that layers ask for.
         frozen: names of initializers that are not trained; BatchNormalization with frozen running
             statistics keeps its inference meaning while training.
+        dropout: "off" for steps in which Dropout and the layers like it pass values on.
 
     Raises:
         RecipeError: no parameter is left to train, or the parts do not fit the model.
@@ -86,6 +90,7 @@ def compose(
         optimizer_note(optimizer, [g.value(name) for name in trainable]),
         schedule_note(optimizer),
         None if target is loss else target.name,
+        dropout,
     )
     _write(result, g, recipe)
     return result

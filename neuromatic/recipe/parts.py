@@ -9,6 +9,7 @@ from onnx import ModelProto
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.compose import compose, frozen_names
+from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.measures import Measures, Metrics, RecordedMeasures
 from neuromatic.recipe.objective import Objective, RecordedObjective
 from neuromatic.recipe.penalties import recorded_terms
@@ -23,6 +24,7 @@ class Parts:
 
     Attributes:
         terms: penalties and constraints, from the layers or recorded.
+        dropout: whether Dropout and the layers like it draw in training.
         recorded: the recipe of the file that these parts come from; its optimizer is read only if it stays.
     """
 
@@ -31,6 +33,7 @@ class Parts:
     measures: Measures | None = None
     frozen: frozenset[str] = frozenset()
     terms: Terms = NO_TERMS
+    dropout: DropoutForm = "train"
     recorded: Recipe | None = None
 
     @classmethod
@@ -43,6 +46,7 @@ class Parts:
             measures=RecordedMeasures(model, recipe),
             frozen=frozen_names(model, recipe),
             terms=recorded_terms(model),
+            dropout="off" if recipe.dropout == "off" else "train",
             recorded=recipe,
         )
 
@@ -71,7 +75,7 @@ class Parts:
             {**self.terms.constraints, **terms.constraints},
             {**kept, **terms.masks},
         )
-        return Parts(None, self.optimizer, None, self.frozen & stored, together)
+        return Parts(None, self.optimizer, None, self.frozen & stored, together, self.dropout)
 
     def apply(self, model: ModelProto) -> tuple[ModelProto, Parts]:
         """A copy of ``model`` with a recipe of these parts, or without one while loss or optimizer lack.
@@ -83,5 +87,5 @@ class Parts:
         if parts.objective is None or parts.optimizer is None:
             return strip(model), parts
         measures = parts.measures or Metrics({})
-        recipe = compose(model, parts.objective, parts.optimizer, measures, parts.frozen, parts.terms)
-        return recipe, parts
+        chosen = (parts.objective, parts.optimizer, measures, parts.frozen, parts.terms)
+        return compose(model, *chosen, dropout=parts.dropout), parts

@@ -86,6 +86,7 @@ class Recipe:
         optimizer: name and arguments of the optimizer, where its nodes do not say all of it.
         schedule: name and arguments of the schedule of the learning rate; None for a number.
         gradient_of: what gradients are taken of, if not of the loss itself.
+        dropout: "off" where Dropout and the layers like it pass values on in training.
     """
 
     loss: str
@@ -98,6 +99,7 @@ class Recipe:
     optimizer: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     gradient_of: str | None = None
+    dropout: str = "train"
 
     def metadata(self) -> str:
         """What goes into ``metadata_props``."""
@@ -105,6 +107,7 @@ class Recipe:
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "loss": None if self.gradient_of is None else self.loss,
+            "dropout": None if self.dropout == "train" else self.dropout,
         }
         return json.dumps(
             {
@@ -150,6 +153,7 @@ def read(model: ModelProto) -> Recipe | None:
         optimizer=notes.get("optimizer"),
         schedule=notes.get("schedule"),
         gradient_of=y if "loss" in notes else None,
+        dropout=notes.get("dropout", "train"),
     )
 
 
@@ -203,6 +207,8 @@ def _check_notes(notes: Any) -> None:
         sums = MetricSums(**metric)
         _check_text(sums.name, sums.sums, sums.result, *dict(sums.arguments))
     _check_text(notes["learning_rate"] or "", notes["step"] or "", notes.get("loss", ""))
+    if notes.get("dropout", "train") not in ("train", "off"):
+        raise TypeError(f"{notes['dropout']!r} is not a form of dropout")
     for named in (notes.get("optimizer"), notes.get("schedule")):
         if named is not None:
             _check_text(named["name"], *named["arguments"].keys())

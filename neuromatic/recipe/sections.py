@@ -10,6 +10,7 @@ from onnx import ModelProto, numpy_helper
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.traversal import upstream
 from neuromatic.ir.types import combined, part_for, value_types
+from neuromatic.recipe.dropout import without_dropout
 from neuromatic.recipe.schema import METADATA_KEY, Recipe
 
 
@@ -32,6 +33,8 @@ def step_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     needed = upstream(whole.graph.node, [*_reported(recipe), *target, *recipe.updates.values()])
     del whole.graph.node[:]
     whole.graph.node.extend(needed)
+    if recipe.dropout == "off":
+        without_dropout(whole)
     return whole
 
 

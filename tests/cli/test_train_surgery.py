@@ -64,6 +64,19 @@ def test_forms_of_batch_normalization(run: Run, folder: Path, form: str) -> None
     assert (mean == 0).all() == (form == "frozen")
 
 
+@pytest.mark.parametrize("form", ["train", "off"])
+def test_forms_of_dropout(run: Run, folder: Path, form: str) -> None:
+    nm.Sequential((4,)).dropout(0.5).dense(3, activation="softmax").save(folder / "dropped.onnx")
+    result = run(
+        *("train", "dropped.onnx", "--data", "data.npz", "--epochs", "1", "-o", "out.onnx"),
+        *("--loss", "sparse_categorical_crossentropy", "--dropout", form),
+    )
+    assert result.exit_code == 0, result.output
+    recipe = nm.load(folder / "out.onnx").recipe
+    assert recipe is not None
+    assert recipe.dropout == form
+
+
 def test_what_is_refused(fails: Fails) -> None:
     assert fails(2, *TRAIN, "--cut-at", "dense") == "--cut-at needs --new-head"
     assert "exclude each other" in fails(2, *TRAIN, "--train-only", "*", "--train-last", "1")
