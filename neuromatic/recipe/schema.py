@@ -20,7 +20,7 @@ from neuromatic.errors import RecipeError
 from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.printable import CONTROL
 
-METADATA_KEY = "neuromatic.recipe.schema"
+METADATA_KEY = "neuromatic.recipe"
 METADATA_VERSION = 1
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx.checker
 import pytest
 from onnx import ModelProto, helper, numpy_helper
@@ -184,3 +186,14 @@ def test_an_optimizer_of_others_cannot_be_kept() -> None:
     ):
         nm.Model.from_proto(model).loss("mae")
     assert nm.Model.from_proto(model).optimizer("adam").recipe is not None
+
+
+def test_files_that_were_written_before_keep_their_recipe() -> None:
+    """The names in a file are a promise: these files were written by an earlier version."""
+    for path in sorted((Path(__file__).parents[3] / "models" / "trained").glob("*.onnx")):
+        model = onnx.load(path)
+        (notes,) = [p.value for p in model.metadata_props if p.key == "neuromatic.recipe"]
+        found = recipe.read(model)
+        assert found is not None
+        assert [t.name for t in found.targets] == [t["name"] for t in json.loads(notes)["targets"]]
+        assert found.step is not None
