@@ -80,6 +80,7 @@ train-cntk: .venv/.runtime cntk ## the same with CNTK: digits-cntk.onnx
 
 generated: .venv/.dev ## write anew what is made from the code: the fluent methods and the pages
 	$(BIN)/python -m neuromatic.builder.generate
+	$(BIN)/python -m tests.conformance.differentiable
 	$(BIN)/python -m neuromatic.converters.support
 	$(BIN)/python -m neuromatic.converters.catalogue
 	$(BIN)/python -m tests.catalogue.walk

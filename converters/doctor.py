@@ -28,7 +28,7 @@ from neuromatic.ir.types import FLOATS, value_types
 from neuromatic.ir.values import Value
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder, state_names
-from neuromatic.recipe.trainable import differentiable_values
+from neuromatic.recipe.gradients import differentiable_values
 from neuromatic.transfer import imported_models as preparing
 
 Array = NDArray[Any]

@@ -19,6 +19,8 @@
     └─ TrainingError                training cannot go on
        └─ DivergedError             the loss, a parameter or an output is no longer finite
 
+Where something may surprise, there is a warning: ``ParameterWarning``, see below.
+
 Each class carries ``exit_code``, the status with which the command line ends.
 Wrong arguments to a function stay ``ValueError`` and ``TypeError``.
 """
@@ -30,6 +32,10 @@ import os
 from collections.abc import Iterable, Sequence
 
 from neuromatic.printable import printable
+
+
+class ParameterWarning(UserWarning):
+    """A file leaves open whether an initializer is a parameter; says what is assumed and how to change it."""
 
 
 class NeuromaticError(Exception):

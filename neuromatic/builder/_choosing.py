@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import ModelProto
 
 from neuromatic import losses, metrics, optimizers
-from neuromatic.errors import RecipeError, UnknownNameError
+from neuromatic.errors import ParameterWarning, RecipeError, UnknownNameError
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
@@ -23,6 +24,7 @@ from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.validation import validate
 from neuromatic.transfer import imported_models as preparing
 from neuromatic.transfer._edit import find_value
+from neuromatic.transfer.trainable_layers import doubts
 
 if TYPE_CHECKING:
     from neuromatic.builder.model import Model
@@ -73,6 +75,9 @@ class Choosing:
         :meth:`lift_constants`, and so do the copies that PyTorch writes of parameters of equal values; nodes
         in training form get their inference form, which training gives its meaning.
 
+        Where a file leaves open whether an initializer is a parameter, a :class:`ParameterWarning` names it,
+        with the call of :meth:`freeze` or :meth:`unfreeze` that changes what is assumed.
+
         Args:
             loss: a name, class, object, a function that adds nodes, or ONNX: a file that ends in .onnx, a
                 ``ModelProto`` or a ``FunctionProto``. None in a list for an output without one.
@@ -92,8 +97,11 @@ class Choosing:
         found = {name: losses.get(one, **arguments) for name, one in chosen.items()}
         factors = {} if weights is None else self._for_outputs(weights, "weights")
         objective = Losses(found, factors, sample_weights)
-        parts = self._known_parts().with_objective(objective)
-        return self._with(parts, preparing.for_training(self._proto))
+        parts, proto = self._known_parts().with_objective(objective), preparing.for_training(self._proto)
+        model = self._with(parts, proto)
+        for sentence in doubts(proto, parts.frozen | parts.asked):
+            warnings.warn(sentence, ParameterWarning, stacklevel=2)
+        return model
 
     def optimizer(self, /, optimizer: OptimizerLike, **arguments: Any) -> Model:
         """A model with this optimizer: a name (with its arguments), a class, an object or an ONNX function.

@@ -41,29 +41,36 @@ class Surgery(Choosing):
         Raises:
             UnknownNameError: a pattern matches nothing.
         """
-        frozen = self._known_parts().frozen
-        return self._freezing(frozen | selection.matching(self._stored(), patterns))
+        parts, matched = self._known_parts(), selection.matching(self._stored(), patterns)
+        return self._choosing(parts.frozen | matched, parts.asked - matched)
 
     def unfreeze(self, *patterns: str) -> Model:
         """A model that trains the initializers whose names match again; without patterns, all of them.
 
+        What is named in full, not by a pattern, is trained even if it counts as a constant of the file, such
+        as a single number.
+
         Raises:
             UnknownNameError: a pattern matches nothing.
+            RecipeError: no gradient of the loss reaches what is named in full.
         """
-        matched = selection.matching(self._stored(), patterns or ("*",))
-        return self._freezing(self._known_parts().frozen - matched)
+        parts, matched = self._known_parts(), selection.matching(self._stored(), patterns or ("*",))
+        return self._choosing(parts.frozen - matched, parts.asked | matched.intersection(patterns))
 
     def train_only(self, *patterns: str) -> Model:
         """A model that trains the initializers whose names match, and freezes every other one.
 
+        What is named in full is trained even if it counts as a constant, see :meth:`unfreeze`.
+
         Raises:
             UnknownNameError: a pattern matches nothing.
             ValueError: there is no pattern.
+            RecipeError: nothing is left to train, or no gradient of the loss reaches what is named in full.
         """
         if not patterns:
             raise ValueError("train_only: give at least one pattern, as in train_only('head/*')")
         kept = selection.matching(self._stored(), patterns)
-        return self._freezing(selection.all_but(self._proto, kept))
+        return self._choosing(selection.all_but(self._proto, kept), kept.intersection(patterns))
 
     def train_last(self, n: int) -> Model:
         """A model that trains the last ``n`` layers that have parameters, in graph order; the rest is frozen.
@@ -75,7 +82,7 @@ class Surgery(Choosing):
             ValueError: the model has no ``n`` such layers.
         """
         kept = selection.last_layers(self._proto, n)
-        return self._freezing(selection.all_but(self._proto, kept))
+        return self._choosing(selection.all_but(self._proto, kept), self._known_parts().asked)
 
     def roles(self) -> dict[str, selection.Role]:
         """What becomes of each initializer in training: trained, frozen, state or constant.
@@ -90,8 +97,8 @@ class Surgery(Choosing):
     def _stored(self) -> list[str]:
         return selection.stored_names(self._proto)
 
-    def _freezing(self, frozen: frozenset[str]) -> Model:
-        return self._with(replace(self._known_parts(), frozen=frozen))
+    def _choosing(self, frozen: frozenset[str], asked: frozenset[str]) -> Model:
+        return self._with(replace(self._known_parts(), frozen=frozen, asked=asked))
 
     def _with_batch_norm(self, form: BatchNorm | None) -> Model:
         """A model of the same state in which BatchNormalization trains so; None for as it is.
@@ -188,7 +195,8 @@ class Surgery(Choosing):
             ShapeError: a layer cannot take the value.
         """
         changed = heads.replace_head(self._proto, after, units, layers, activation=activation, seed=seed)
-        parts = self._known_parts().resolved(self._proto).with_head(changed.proto, changed.terms)
+        new = selection.single_numbers(changed.proto).difference(self._stored())
+        parts = self._known_parts().resolved(self._proto).with_head(changed.proto, changed.terms, new)
         return self._with(parts, changed.proto)
 
     def _keeping_state(self, parts: Parts, proto: ModelProto | None = None) -> Model:

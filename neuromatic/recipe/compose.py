@@ -42,6 +42,7 @@ def compose(
     measures: Measures,
     frozen: Collection[str] = (),
     terms: Terms = NO_TERMS,
+    asked: Collection[str] = (),
     *,
     dropout: DropoutForm = "train",
 ) -> ModelProto:
@@ -51,10 +52,12 @@ def compose(
         terms: penalties and constraints that layers ask for.
         frozen: names of initializers that are not trained; BatchNormalization with frozen running
             statistics keeps its inference meaning while training.
+        asked: names of initializers that are trained though they count as constants.
         dropout: "off" for steps in which Dropout and the layers like it pass values on.
 
     Raises:
-        RecipeError: no parameter is left to train, or the parts do not fit the model.
+        RecipeError: no parameter is left to train, one that is asked for cannot be trained, or the parts do
+            not fit the model.
     """
     result = strip(model)
     g = algorithm_builder(result)
@@ -66,7 +69,8 @@ def compose(
         loss = g.add("Identity", loss, name=f"{LOSS}/total", outputs=[g.fresh(LOSS)])
     metrics = measures.emit(g, outputs, targets, masks)
     nodes = [*result.graph.node, *g.graph.node]
-    trainable = [n for n in trainable_names(result, nodes, loss.name, g) if n not in frozen]
+    trainable = [n for n in trainable_names(result, nodes, loss.name, g, asked) if n not in frozen]
+    _check_asked(result, nodes, loss.name, set(asked).difference(frozen, trainable))
     if not trainable:
         raise RecipeError("no parameter is left to train: no unfrozen float initializer reaches the loss")
     rate = np.array(optimizer.first_rate, np.float32)
@@ -94,6 +98,18 @@ def compose(
     )
     _write(result, g, recipe)
     return result
+
+
+def _check_asked(model: ModelProto, nodes: Sequence[NodeProto], loss: str, left: Collection[str]) -> None:
+    for name in sorted(set(left) - state_names(model, nodes, [loss])):
+        raise RecipeError(f"initializer {name!r} cannot be trained: no gradient of the loss reaches it")
+
+
+def asked_names(model: ModelProto, recipe: Recipe) -> frozenset[str]:
+    """What a model's recipe trains though it counts as a constant."""
+    g = algorithm_builder(model)
+    nodes = [*model.graph.node, *(n for info in model.training_info for n in info.algorithm.node)]
+    return frozenset(recipe.trainable).difference(trainable_names(model, nodes, recipe.loss, g))
 
 
 def frozen_names(model: ModelProto, recipe: Recipe) -> frozenset[str]:

@@ -8,7 +8,7 @@ from onnx import ModelProto
 
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
-from neuromatic.recipe.compose import compose, frozen_names
+from neuromatic.recipe.compose import asked_names, compose, frozen_names
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.measures import Measures, Metrics, RecordedMeasures
 from neuromatic.recipe.objective import Objective, RecordedObjective
@@ -23,6 +23,7 @@ class Parts:
     """Loss, optimizer and metrics, None where not chosen, and the names that are not trained.
 
     Attributes:
+        asked: names that are trained though they count as constants.
         terms: penalties and constraints, from the layers or recorded.
         dropout: whether Dropout and the layers like it draw in training.
         recorded: the recipe of the file that these parts come from; its optimizer is read only if it stays.
@@ -32,6 +33,7 @@ class Parts:
     optimizer: Optimizer | None = None
     measures: Measures | None = None
     frozen: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
     terms: Terms = NO_TERMS
     dropout: DropoutForm = "train"
     recorded: Recipe | None = None
@@ -45,6 +47,7 @@ class Parts:
             objective=RecordedObjective(model, recipe),
             measures=RecordedMeasures(model, recipe),
             frozen=frozen_names(model, recipe),
+            asked=asked_names(model, recipe),
             terms=recorded_terms(model),
             dropout="off" if recipe.dropout == "off" else "train",
             recorded=recipe,
@@ -65,8 +68,12 @@ class Parts:
             return replace(self, recorded=None)
         return replace(self, optimizer=RecordedOptimizer.of(model, self.recorded), recorded=None)
 
-    def with_head(self, model: ModelProto, terms: Terms) -> Parts:
-        """What of these parts holds for a model with a new head, and what its layers ask for."""
+    def with_head(self, model: ModelProto, terms: Terms, new: frozenset[str]) -> Parts:
+        """What of these parts holds for a model with a new head, and what its layers ask for.
+
+        Args:
+            new: the single numbers among the head's parameters, which in files of others are constants.
+        """
         stored = {t.name for t in model.graph.initializer}
         outputs = {o.name for o in model.graph.output}
         kept = {name: mask for name, mask in self.terms.masks.items() if name in outputs}
@@ -75,7 +82,8 @@ class Parts:
             {**self.terms.constraints, **terms.constraints},
             {**kept, **terms.masks},
         )
-        return Parts(None, self.optimizer, None, self.frozen & stored, together, self.dropout)
+        frozen, asked = self.frozen & stored, (self.asked & stored) | new
+        return Parts(None, self.optimizer, None, frozen, asked, together, self.dropout)
 
     def apply(self, model: ModelProto) -> tuple[ModelProto, Parts]:
         """A copy of ``model`` with a recipe of these parts, or without one while loss or optimizer lack.
@@ -87,5 +95,5 @@ class Parts:
         if parts.objective is None or parts.optimizer is None:
             return strip(model), parts
         measures = parts.measures or Metrics({})
-        chosen = (parts.objective, parts.optimizer, measures, parts.frozen, parts.terms)
+        chosen = (parts.objective, parts.optimizer, measures, parts.frozen, parts.terms, parts.asked)
         return compose(model, *chosen, dropout=parts.dropout), parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from neuromatic.errors import RecipeError
 from neuromatic.ir.inference_form import is_batch_normalization, training_form_note
 from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.traversal import data_inputs
@@ -138,6 +140,8 @@ def traces(model: ModelProto) -> list[str]:
         found.append(
             "no Dropout: exporters take it out; insert_dropout(...) puts it behind the values that you name"
         )
+    with suppress(RecipeError):  # of an opset that is too old for one
+        found += selection.doubts(model)
     hidden = lifting.hidden_weights(model)
     if hidden:
         some = ", ".join(hidden[:3]) + (" ..." if len(hidden) > 3 else "")

@@ -11,7 +11,10 @@ from onnx import ModelProto
 from neuromatic.errors import UnknownNameError
 from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.traversal import fed, layer_of
+from neuromatic.ir.types import FLOATS
+from neuromatic.recipe import exporters
 from neuromatic.recipe.compose import algorithm_builder, frozen_names, state_names
+from neuromatic.recipe.gradients import differentiable_values
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
 from neuromatic.recipe.trainable import trainable_names
@@ -26,14 +29,14 @@ Without a recipe, what could be trained is ``"trainable"``.
 
 
 def matching(names: Sequence[str], patterns: Iterable[str], kind: str = "initializer") -> frozenset[str]:
-    """The names that match one of some patterns (``"features.*"``).
+    """The names that match one of some patterns (``"features.*"``), or are one of them.
 
     Raises:
         UnknownNameError: a pattern matches nothing.
     """
     found = set[str]()
     for pattern in patterns:
-        matched = fnmatch.filter(names, pattern)
+        matched = [pattern] if pattern in names else fnmatch.filter(names, pattern)
         if not matched:
             raise UnknownNameError(kind, pattern, names)
         found.update(matched)
@@ -92,6 +95,36 @@ def parametrised_layers(model: ModelProto) -> list[tuple[str, frozenset[str]]]:
         elif used:
             layers[layer_of(node)] = layers.get(layer_of(node), frozenset()) | used
     return [(name, used) for name, used in layers.items() if used & trainable]
+
+
+def single_numbers(model: ModelProto) -> frozenset[str]:
+    """The initializers of one float."""
+    stored = (t for t in model.graph.initializer if t.data_type in FLOATS)
+    return frozenset(t.name for t in stored if all(d == 1 for d in t.dims))
+
+
+def doubts(model: ModelProto, settled: Collection[str] = ()) -> list[str]:
+    """Of which initializers a file leaves open whether they are parameters, as sentences.
+
+    Args:
+        settled: names that are not told of.
+    """
+    found = [doubt for doubt in exporters.doubts(model) if doubt.name not in settled]
+    if not found:
+        return []
+    bare = strip(model)
+    outputs = [o.name for o in bare.graph.output]
+    g = algorithm_builder(bare)
+    reached = differentiable_values(bare, bare.graph.node, outputs, g)
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for doubt in found:
+        if doubt.name in reached:
+            groups.setdefault((doubt.trained, doubt.reason), []).append(repr(doubt.name))
+    return [
+        f"open whether a parameter, as {reason}, and {'' if trained else 'not '}trained: "
+        f"{'freeze' if trained else 'unfreeze'}({', '.join(names)}) changes that"
+        for (trained, reason), names in groups.items()
+    ]
 
 
 def all_but(model: ModelProto, kept: Collection[str]) -> frozenset[str]:

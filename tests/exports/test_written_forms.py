@@ -32,9 +32,9 @@ def trainable(model: ModelProto) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("producer", "trained"), [("", True), ("neuromatic", True), ("pytorch", True), ("tf2onnx", False)]
+    ("producer", "trained"), [("", False), ("neuromatic", True), ("pytorch", True), ("tf2onnx", False)]
 )
-def test_single_numbers_are_parameters_where_constants_are_nodes(producer: str, trained: bool) -> None:
+def test_single_numbers_are_parameters_where_the_producer_says_so(producer: str, trained: bool) -> None:
     model = parsed(SCALED.replace("PRODUCER", producer), w=W, scale=np.array(2, np.float32))
     assert trainable(model) == ({"w", "scale"} if trained else {"w"})
 
