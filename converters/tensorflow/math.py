@@ -68,13 +68,31 @@ def pow(scope: Scope, X: Tensor, Y: Tensor) -> Tensor:
     return tf.pow(X, tf.cast(Y, base))
 
 
+@tf.custom_gradient
+def _remainder(A: Tensor, B: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """A - B trunc(A / B) of equal shapes: slope 1 by A and -trunc(A / B) by B, as PyTorch's fmod has them."""
+    return tf.truncatemod(A, B), lambda slope: (slope, -slope * _truncated(A / B))
+
+
+def _truncated(x: Tensor) -> Tensor:
+    return tf.sign(x) * tf.floor(tf.abs(x))
+
+
+def _truncated_remainder(A: Tensor, B: Tensor) -> Tensor:
+    """The remainder with the sign of A; TensorFlow's own has no gradient."""
+    if dtype(A).is_integer:
+        return tf.truncatemod(A, B)
+    shape = tf.broadcast_dynamic_shape(tf.shape(A), tf.shape(B))
+    return _remainder(tf.broadcast_to(A, shape), tf.broadcast_to(B, shape))
+
+
 @ops.lowers("Mod", since=(10, 13, 28), layout="any")
 def mod(scope: Scope, A: Tensor, B: Tensor, *, fmod: int) -> Tensor:
     """The remainder of A / B, with the sign of A (fmod=1) or of B (fmod=0).
 
     https://onnx.ai/onnx/operators/onnx__Mod.html
     """
-    remainder = tf.math.floormod if fmod == 0 else tf.truncatemod
+    remainder = tf.math.floormod if fmod == 0 else _truncated_remainder
     narrow = dtype(A)
     if narrow.size >= 4 and not narrow.is_unsigned:
         return remainder(A, B)

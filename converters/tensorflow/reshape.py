@@ -12,6 +12,7 @@ import tensorflow as tf
 from neuromatic.converters.lowering import Scope
 from neuromatic.converters.tensorflow._tensors import (
     Tensor,
+    dtype,
     integers,
     known_dimension,
     normalized,
@@ -276,7 +277,12 @@ def _pad(
     grown = {axis: (max(b, 0), max(e, 0)) for axis, (b, e) in sides.items()}
     if mode == "constant":
         widths = [grown.get(axis, (0, 0)) for axis in range(rank(x))]
-        return tf.pad(x, widths, constant_values=value) if any(map(any, widths)) else tf.identity(x)
+        if not any(map(any, widths)):
+            return tf.identity(x)
+        if isinstance(value, np.ndarray):
+            return tf.pad(x, widths, constant_values=value)
+        inside = tf.pad(tf.ones(tf.shape(x), tf.bool), widths)  # tf.pad has no gradient of the value
+        return tf.where(inside, tf.pad(x, widths), value)
     for axis, width in grown.items():
         if any(width):
             index = np.arange(known_dimension(scope, x, axis))
@@ -292,7 +298,10 @@ def pad(
 
     https://onnx.ai/onnx/operators/onnx__Pad.html.  18: axes.  19: mode wrap.
     """
-    value = 0 if constant_value is None else tf.reshape(constant_value, [])
+    value = np.array(0, dtype(data).as_numpy_dtype)
+    if constant_value is not None:
+        known = isinstance(constant_value, np.ndarray)
+        value = constant_value.reshape(()) if known else tf.reshape(constant_value, [])
     chosen = None if axes is None else integers(scope, axes, "axes")
     return _pad(scope, data, integers(scope, pads, "pads"), chosen, mode, value)
 
@@ -315,7 +324,11 @@ def range_(scope: Scope, start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
     if all(isinstance(v, np.ndarray) for v in (start, limit, delta)):
         count = max(math.ceil((limit.item() - start.item()) / delta.item()), 0)
         return (start + np.arange(count) * delta).astype(start.dtype)
-    return tf.range(*(tf.reshape(v, []) for v in (start, limit, delta)))
+    start, limit, delta = (tf.reshape(v, []) for v in (start, limit, delta))
+    if start.dtype.is_integer:
+        return tf.range(start, limit, delta)
+    steps = tf.range(tf.shape(tf.range(start, limit, delta))[0])  # tf.range itself has no gradient
+    return start + tf.cast(steps, start.dtype) * delta
 
 
 @ops.lowers("Range", since=(27,))

@@ -19,11 +19,10 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
     ),
     **dict.fromkeys(["IsNaN", "IsInf"], "gives a truth"),
     **dict.fromkeys(["ArgMax", "ArgMin", "Shape", "Size"], "gives integers"),
-    **dict.fromkeys(["Constant", "ConstantOfShape", "EyeLike", "Range"], "has no float input to learn"),
+    **dict.fromkeys(["Constant", "ConstantOfShape", "EyeLike"], "has no float input to learn"),
     **dict.fromkeys(
         ["Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"], "draws, whatever its input is"
     ),
-    **dict.fromkeys(["Mod"], "TensorFlow has no gradient of a truncated remainder"),
     **dict.fromkeys(["BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot"], "of integers"),
     **dict.fromkeys(["BitCast"], "reads the same bits as other numbers"),
     **dict.fromkeys(["NonZero", "NonMaxSuppression", "SequenceLength"], "gives integers"),
@@ -43,6 +42,9 @@ NOT_DIFFERENTIABLE: dict[str, str] = {
         "hands tensors on; checked with others in test_control_flow_tensorflow.py",
     ),
     **dict.fromkeys(["If"], "is what its branches are; checked in test_control_flow_tensorflow.py"),
+    **dict.fromkeys(
+        ["DynamicQuantizeLinear"], "gives integers and their scale, of which only the largest values have one"
+    ),
     **dict.fromkeys(["Gradient", "Adam", "Momentum", "Adagrad"], "is the end of a training step"),
 }
 
@@ -74,6 +76,10 @@ ELEMENTWISE: list[Node] = [
     Node("Clip", (R(3, 4),), {"min": -0.5, "max": 1.0}, opset=10),
     Node("Clip", (R(3, 4), np.array(-0.5), np.array(1.0))),
     Node("Clip", (R(3, 4), None, np.array(1.0))),
+    Node("Clip", (R(3, 4), R(low=-0.6, high=-0.3), R(low=0.5, high=0.9))),
+    Node("Mod", (R(2, 1, 3), R(4, 1, low=0.5)), {"fmod": 1}),
+    Node("Mod", (R(2, 3), R(low=-0.9, high=-0.4)), {"fmod": 1}),
+    *nodes("Mod", [R(2, 3), R(3, low=0.5)], {}, {"fmod": 1}, opset=28),
     Node("Where", (np.array([[True], [False]]), R(2, 3), R(3))),
     Node("Cast", (R(2, 3),), {"to": 11}),
     Node("CastLike", (R(2, 3), np.zeros(1))),
@@ -174,7 +180,10 @@ SHAPES: list[Node] = [
     Node("Tile", (R(2, 3), ints(2, 1))),
     *nodes("Pad", [R(3, 4), ints(1, 0, 0, 2)], {}, {"mode": "reflect"}, {"mode": "edge"}, {"mode": "wrap"}),
     Node("Pad", (R(3, 4), ints(-1, 2), np.array(0.5), ints(1))),
+    Node("Pad", (R(3, 4), ints(1, 0, 0, 2), R()), {}),
     Node("Pad", (R(3, 4), ints(1, 0, 0, 2)), opset=11),
+    Node("Range", (R(low=0.1, high=0.2), np.array(5.0), R(low=0.7, high=0.8))),
+    Node("Range", (R(low=0.1, high=0.2), np.array(-5.0), R(low=-0.8, high=-0.7)), opset=27),
     Node("Pad", (R(3, 4),), {"pads": [1, 0, 0, 2]}, opset=7),
     *nodes("DepthToSpace", [R(1, 8, 2, 1)], {"blocksize": 2}, {"blocksize": 2, "mode": "CRD"}),
     *nodes("SpaceToDepth", [R(1, 2, 2, 4)], {"blocksize": 2}),
@@ -204,6 +213,7 @@ for _loss in ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss"):
     LOSSES += nodes(_loss, [R(3, 4), ints(0, 3, 1)], *_REDUCED)
     LOSSES += nodes(_loss, [R(2, 3, 2), _LABELS], *_IGNORING)
     LOSSES += nodes(_loss, [R(2, 3, 2), _LABELS, np.array([0.5, 1.0, 2.0])], *_IGNORING)
+    LOSSES += nodes(_loss, [R(2, 3, 2), _LABELS, R(3, low=0.5)], *_IGNORING)
 LOSSES.append(Node("SoftmaxCrossEntropyLoss", (R(3, 4), ints(0, 3, 1)), outputs=2))
 
 _POOL_2D = (
@@ -340,9 +350,49 @@ RECURRENCES: list[Node] = [
     Node("RNN", _recurrent("RNN", steps=40), {}, opset=22, outputs=2),  # longer than what is unrolled
 ]
 
+_LINEAR = {"q_num_heads": 2, "kv_num_heads": 2}
+_WIDE = {"stash_type": 11}
+_HEADS = (R(1, 2, 3, 4), R(1, 2, 2, 4), R(1, 2, 2, 4))
+FUNCTIONS: list[Node] = [
+    *nodes("Attention", [*_HEADS, R(3, 2)], {"softmax_precision": 11}, {"softcap": 1.5}, opset=23),
+    Node(
+        "Attention",
+        (*_HEADS, R(3, 5), R(1, 2, 3, 4), R(1, 2, 3, 4)),
+        {"softmax_precision": 11, "is_causal": 1},
+        opset=24,
+        outputs=3,
+    ),
+    Node("CausalConvWithState", (R(2, 3, 4), R(3, 1, 2), R(3), R(2, 3, 1)), opset=27, outputs=2),
+    Node("CenterCropPad", (R(3, 4), ints(5)), {"axes": [1]}),
+    Node("GroupNormalization", (R(2, 4, 3), R(4), R(4)), {"num_groups": 2, **_WIDE}),
+    *(
+        Node(
+            "LinearAttention",
+            (R(2, 3, 4), R(2, 3, 4), R(2, 3, 4), R(2, 2, 2, 2), decay, beta),
+            {**_LINEAR, "update_rule": rule},
+            opset=27,
+            outputs=2,
+            single=True,
+        )
+        for rule, decay, beta in (
+            ("linear", None, None),
+            ("gated", R(2, 3, 2, low=-0.9, high=-0.1), None),
+            ("delta", None, R(2, 3, 2, low=0.1, high=0.9)),
+            ("gated_delta", R(2, 3, 2, low=-0.9, high=-0.1), R(2, 3, 2, low=0.1, high=0.9)),
+        )
+    ),
+    Node("MeanVarianceNormalization", (R(2, 3, 2, 2),)),
+    *nodes("RMSNormalization", [R(2, 3, 4), R(4)], _WIDE, {**_WIDE, "epsilon": 0.1}, opset=23),
+    Node("RotaryEmbedding", (R(1, 2, 3, 4), R(1, 3, 2), R(1, 3, 2)), opset=23),
+    *nodes("Shrink", [R(3, 4)], {}, {"lambd": 0.3, "bias": 0.1}),
+    *nodes("SwiGLU", [R(3, 4), R(3, 4)], {}, {"alpha": 1.5}, opset=28),
+]
+"""Operators that ONNX defines by a function of others."""
+
 
 ALL = [
     *(ELEMENTWISE + NORMALIZING + PRODUCTS + REDUCTIONS + SHAPES),
     *(FORMER + CONTROL + SAMPLING + CHOSEN),
+    *FUNCTIONS,
     *(INDEXING + LOSSES + POOLS + RESIZES + CONVOLUTIONS + RECURRENCES),
 ]

@@ -90,6 +90,7 @@ SAMPLING: list[Node] = [
             for m in ("avg", "max")
         ),
     ),
+    Node("RoiAlign", (R(1, 1, 4, 4), R(2, 4, low=0.2, high=0.9), ints(0, 0)), {"sampling_ratio": 1}),
     Node(
         "RoiAlign",
         (R(1, 1, 4, 4), np.array([[0.2, 0.3, 2.4, 3.1]]), ints(0)),

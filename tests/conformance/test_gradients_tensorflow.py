@@ -7,10 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neuromatic.converters.support import expanded_versions, lowered_versions, operators
 from neuromatic.converters.tensorflow.lowerings import ops
+from neuromatic.errors import UnsupportedFeatureError
+from neuromatic.recipe.differentiable import DIFFERENTIABLE
+from neuromatic.recipe.gradients import FIXED
+from tests.conformance.differentiable import label
 from tests.conformance.gradient_cases import ALL, NOT_DIFFERENTIABLE
-from tests.conformance.gradients import Graph, Node, R, check, functions
+from tests.conformance.gradients import Graph, Node, R, Random, check, functions, ints
 
+_CROPPED = {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"}
 few = settings(max_examples=12, derandomize=True, deadline=None, database=None)
 
 
@@ -19,8 +25,35 @@ def test_gradients(node: Node) -> None:
     check(node)
 
 
+def test_every_input_that_carries_a_gradient_is_checked() -> None:
+    """Of every operator that OPERATORS.md lists for TensorFlow, lowered or by its function."""
+    checked = {
+        (label(node.domain, node.op), node.formal(i))
+        for node in ALL
+        for i, x in enumerate(node.inputs)
+        if isinstance(x, Random)
+    }
+    trained = (o for o in operators() if lowered_versions(o, ops) or expanded_versions(o, ops))
+    names = [label(o.domain, o.name) for o in trained]
+    carrying = {(n, x) for n in names for x in DIFFERENTIABLE.get(n, set()) - FIXED.get(n, set())}
+    assert {(n, x) for n, x in carrying - checked if n.split(".")[-1] not in NOT_DIFFERENTIABLE} == set()
+
+
+def test_what_no_engine_differentiates_is_refused() -> None:
+    """A gradient is never silently zero: what decides sizes has to be known, and a ratio is no parameter."""
+    assert {op for op in FIXED if op not in DIFFERENTIABLE} == set()
+    scales = R(2, low=1.1, high=1.4)
+    for node in (
+        Node("Resize", (R(2, 3), None, scales), {"mode": "linear"}),
+        Node("Resize", (R(2, 3), R(4, low=0.1, high=0.9), None, ints(2, 4)), _CROPPED),
+        Node("Upsample", (R(2, 3), scales), {"mode": "linear"}, opset=9),
+    ):
+        with pytest.raises(UnsupportedFeatureError, match="make it an initializer"):
+            Graph(node).gradients(traced=True)
+
+
 def test_every_function_has_its_gradients_checked() -> None:
-    checked = {id(node.lowering.function) for node in ALL}
+    checked = {id(node.lowering.function) for node in ALL if node.lowering is not None}
     missing = {
         name
         for identity, name in functions().items()
@@ -30,7 +63,7 @@ def test_every_function_has_its_gradients_checked() -> None:
 
 
 def test_what_is_not_differentiable_is_registered() -> None:
-    assert set(NOT_DIFFERENTIABLE) <= {lowering.key.op for lowering in ops}
+    assert set(NOT_DIFFERENTIABLE) <= {lowering.key.op for lowering in ops} | {o.name for o in operators()}
     assert not set(NOT_DIFFERENTIABLE) & {node.op for node in ALL}
 
 
