@@ -53,10 +53,10 @@ def predict(source: str, data: str, output: Path | None, batch_size: int) -> Non
 def show(outputs: Outputs) -> None:
     """Print the first rows of each output."""
     for name, array in outputs.items():
-        more = f", first {SHOWN} rows" if len(array) > SHOWN else ""
+        more = f", first {SHOWN} rows" if array.ndim and len(array) > SHOWN else ""
         echo(f"{name} {array.shape} {array.dtype}{more}")
         with np.printoptions(precision=6, suppress=True, threshold=200, linewidth=100):
-            echo(*str(array[:SHOWN]).split("\n"))
+            echo(*str(array[:SHOWN] if array.ndim else array).split("\n"))
 
 
 def write_csv(path: Path, outputs: Outputs) -> None:

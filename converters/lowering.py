@@ -20,8 +20,9 @@ from neuromatic.converters.attributes import attribute_value, resolve_attributes
 from neuromatic.converters.constants import dense
 from neuromatic.converters.plans import Body, Context, Plan, Scope, Step, call_lowering, run
 from neuromatic.converters.registry import OpKey, Registry, domain_name, find_schema
-from neuromatic.errors import UnsupportedOpError
+from neuromatic.errors import InvalidModelError, UnsupportedOpError
 from neuromatic.ir import onnx_ml
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.tensors import array_of
@@ -298,7 +299,10 @@ class _Planner:
         if self.types is None:
             model = combined(self.model, weights=False)
             stand_in_types(model)
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+            try:
+                inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+            except ONNX_ERRORS as error:
+                raise InvalidModelError(f"the types in the model do not fit: {reason_of(error)}") from error
             self.types = dict(_types_in(inferred))
         return self.types
 

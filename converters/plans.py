@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from neuromatic.converters.boundary import first_line
 from neuromatic.converters.registry import Lowering
+from neuromatic.errors import ConversionError, NeuromaticError
+
+UNEXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, NotImplementedError)
+"""What a lowering may end in where a graph is wrong in a way that it does not expect."""
 
 
 @dataclass
@@ -173,12 +178,24 @@ def run(
             attributes = step.attributes
             if step.graphs:
                 attributes = {**attributes, **_bodies(step, values, context, call, within)}
-            results = call(step.action, scope, inputs, attributes)
+            results = _called(call, step.action, scope, inputs, attributes)
         if not isinstance(results, tuple):
             results = (results,)
         for name, result in zip(step.outputs, results, strict=False):
             if name:
                 values[name] = result
+
+
+def _called(
+    call: Caller, action: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Mapping[str, Any]
+) -> Any:
+    """What a lowering gives; what Python or the engine's library says of it comes with the node's name."""
+    try:
+        return call(action, scope, inputs, attributes)
+    except NeuromaticError:
+        raise
+    except UNEXPECTED as error:
+        raise ConversionError(f"{scope.node} cannot be computed: {first_line(error)}") from error
 
 
 def _inside(step: Step, within: str) -> str:

@@ -69,7 +69,9 @@ class Session:
 
     def run_batches(self, inputs: Mapping[str, Array], batch_size: int) -> dict[str, Array]:
         """The outputs for any number of rows, computed in batches and joined."""
-        parts = [self.run(batch) for batch in batches(inputs, batch_size)]
+        parts = [self.run(batch) for batch in (batches(inputs, batch_size) if inputs else [{}])]
+        if other := [name for name in self.outputs if not isinstance(parts[0][name], np.ndarray)]:
+            raise InvalidModelError(f"output {other[0]!r} is not a tensor; choose outputs that are")
         if len(parts) == 1:
             return parts[0]
         if single := [name for name in self.outputs if np.ndim(parts[0][name]) == 0]:

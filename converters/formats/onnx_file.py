@@ -17,9 +17,10 @@ from neuromatic import Model, load
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
-from neuromatic.errors import ConversionError, InvalidModelError, UnsupportedFeatureError
+from neuromatic.errors import ConversionError, InvalidModelError, RecipeError, UnsupportedFeatureError
 from neuromatic.inference import Session
 from neuromatic.ir.inference_form import inference_form, training_form_note
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.opsets import ir_version_for
 from neuromatic.ir.types import value_types
 from neuromatic.recipe import schema as recipes
@@ -27,6 +28,8 @@ from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import evaluation_part, strip
 from neuromatic.recipe.validation import validate
 from neuromatic.saving.model_file import check_model
+
+REFUSED: tuple[type[Exception], ...] = (RecipeError, *ONNX_ERRORS)
 
 
 def convert(
@@ -147,9 +150,8 @@ def _converted(model: ModelProto, graph: GraphProto, opset: int) -> GraphProto:
     alone.opset_import.extend(model.opset_import)
     try:
         converted = onnx.version_converter.convert_version(alone, opset).graph
-    except (RuntimeError, ValueError, TypeError, onnx.checker.ValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConversionError(f"onnx cannot raise the model to opset {opset}: {reason}") from error
+    except ONNX_ERRORS as error:
+        raise ConversionError(f"onnx cannot raise the model to opset {opset}: {reason_of(error)}") from error
     kept = {tensor.name: tensor for tensor in graph.initializer}
     added = [tensor for tensor in converted.initializer if tensor.name not in kept]
     del converted.initializer[:], converted.input[:], converted.output[:]
@@ -246,6 +248,5 @@ def _check(model: ModelProto) -> None:
     for one in check:
         try:
             one()
-        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConversionError(f"the converted model is not valid ONNX: {reason}") from error
+        except REFUSED as error:
+            raise ConversionError(f"the converted model is not valid ONNX: {reason_of(error)}") from error

@@ -49,6 +49,20 @@ def verify(
     return worst
 
 
+def _compare_others(name: str, expected: Any, found: Any, what: str, atol: float) -> float:
+    """The same for a sequence, a map, or nothing."""
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = zip(expected, found, strict=True)
+        return max(
+            (_compare(f"{name}[{i}]", a, b, what, atol) for i, (a, b) in enumerate(pairs)), default=0.0
+        )
+    if type(expected) is not type(found) or expected != found:
+        raise VerificationError(
+            f"output {name!r} of {what} is another; nothing was written", difference=np.inf
+        )
+    return 0.0
+
+
 def random_array(field: Field, rows: int, rng: np.random.Generator) -> Array:
     """Values for an input: floats around 0, classes, or the integers 0 and 1."""
     if field.shape is None or field.dtype.kind not in "biuf":
@@ -63,7 +77,10 @@ def random_array(field: Field, rows: int, rng: np.random.Generator) -> Array:
     return rng.integers(0, field.classes or 2, shape).astype(field.dtype)
 
 
-def _compare(name: str, expected: Array, found: Array, what: str, atol: float) -> float:
+def _compare(name: str, expected: Any, found: Any, what: str, atol: float) -> float:
+    """The largest difference of one output, or of the tensors of a sequence."""
+    if not isinstance(expected, np.ndarray) or not isinstance(found, np.ndarray):
+        return _compare_others(name, expected, found, what, atol)
     if expected.shape != found.shape:
         raise VerificationError(
             f"output {name!r} of {what} has shape {found.shape}, expected {expected.shape}",

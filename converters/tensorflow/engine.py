@@ -11,6 +11,7 @@ from typing import Any
 from onnx import ModelProto
 
 from neuromatic._quiet import LEVEL, quiet, wanted
+from neuromatic.converters.boundary import raising_our_errors
 from neuromatic.engines import Program
 from neuromatic.errors import EngineNotAvailableError
 
@@ -34,7 +35,8 @@ class TensorFlowEngine:
         if jit not in ("auto", True, False):
             raise ValueError(f"jit must be 'auto', True or False, got {jit!r}")
         module = importlib.import_module("neuromatic.converters.tensorflow.program")
-        program: Program = module.TensorFlowProgram(model, seed=seed, jit=jit)
+        with raising_our_errors("TensorFlow cannot take the graph"):
+            program: Program = module.TensorFlowProgram(model, seed=seed, jit=jit)
         return program
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from neuromatic.converters.boundary import raising_our_errors
 from neuromatic.converters.lowering import Plan, plan, plan_outputs, run
 from neuromatic.converters.tensorflow import execution
 from neuromatic.converters.tensorflow.context import Draws, TensorFlowContext
@@ -165,7 +166,8 @@ class TensorFlowProgram:
             self._functions[key] = tf.function(
                 function, input_signature=signature, jit_compile=jit, autograph=False
             )
-        return self._functions[key](data, places, *more)
+        with raising_our_errors("TensorFlow cannot run the graph"):
+            return self._functions[key](data, places, *more)
 
     # -- what is traced ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import ModelProto
 
 from neuromatic import losses, metrics, optimizers
-from neuromatic.errors import ParameterWarning, RecipeError, UnknownNameError
+from neuromatic.errors import ModelError, ParameterWarning, RecipeError, UnknownNameError
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
@@ -91,6 +91,8 @@ class Choosing:
             ValueError: no loss, or a number of them that is not that of the outputs.
             InvalidModelError: an .onnx file cannot be read or is not valid ONNX.
         """
+        if not self.output_names:
+            raise ModelError("the model has no outputs, so it can have no loss")
         chosen = {k: v for k, v in self._for_outputs(loss, "loss").items() if v is not None}
         if not chosen:
             raise ValueError(f"no loss given; the model has outputs {list(self.output_names)}")

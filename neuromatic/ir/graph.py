@@ -27,11 +27,13 @@ from onnx import (
 from onnx.defs import OpSchema, SchemaError
 
 from neuromatic.errors import ModelError, ShapeError
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.opsets import (
     DEFAULT_IR_VERSION,
     DEFAULT_OPSET,
     NEUROMATIC_DOMAIN,
     OpsetTooLowError,
+    TypeNotTakenError,
     ir_version_for,
 )
 from neuromatic.ir.terms import Penalty, Term, Terms
@@ -298,11 +300,12 @@ class GraphBuilder:
                 opset_imports=self._opsets(),
                 ir_version=DEFAULT_IR_VERSION,
             )
-        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        except ONNX_ERRORS as error:
             shapes = ", ".join(f"{x.name} {shape_text(x.shape)}" for x in inputs)
-            reason = str(error).replace("[ShapeInferenceError] ", "").strip().splitlines()[0]
             where = f"{self.scope}: " if self.scope else ""
-            raise ShapeError(f"{where}{node.op_type} cannot take {shapes}: {reason}") from error
+            kind = TypeNotTakenError if isinstance(error, onnx.checker.ValidationError) else ShapeError
+            reason = reason_of(error).replace("[ShapeInferenceError] ", "")
+            raise kind(f"{where}{node.op_type} cannot take {shapes}: {reason}") from error
         values = [Value.of(o, found[o]) if o in found else Value(o, 0, None) for o in node.output]
         return [(value.dtype, value.shape) for value in values]
 
@@ -348,6 +351,6 @@ class GraphBuilder:
         )
         try:
             onnx.checker.check_model(model, full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        except ONNX_ERRORS as error:
             raise ModelError(f"the graph is not valid ONNX: {error}") from error
         return model

@@ -7,7 +7,7 @@ from onnx import (
     helper,
 )
 
-from neuromatic.errors import ModelError
+from neuromatic.errors import ModelError, ShapeError
 
 DEFAULT_OPSET = 17
 DEFAULT_IR_VERSION = 8
@@ -24,6 +24,10 @@ class OpsetTooLowError(ModelError):
     def __init__(self, op: str, opset: int, needed: int) -> None:
         self.needed = needed
         super().__init__(f"{op} needs opset {needed}; the model is built for opset {opset}")
+
+
+class TypeNotTakenError(ShapeError):
+    """An operator does not take the types it is given, or not yet at the builder's opset."""
 
 
 def ir_version_for(opset: int) -> int:

@@ -9,6 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from neuromatic.errors import InvalidModelError
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import DEFAULT_IR_VERSION
 from neuromatic.ir.tensors import is_mapped
@@ -70,9 +71,8 @@ def value_types(model: ModelProto) -> dict[str, Value]:
     stand_in_types(whole)
     try:
         graph = onnx.shape_inference.infer_shapes(whole, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InvalidModelError(f"the types in the model do not fit: {reason}") from error
+    except ONNX_ERRORS as error:
+        raise InvalidModelError(f"the types in the model do not fit: {reason_of(error)}") from error
     found = {v.name: Value.of(v.name, v.type) for v in [*graph.value_info, *graph.input, *graph.output]}
     for tensor in graph.initializer:
         found[tensor.name] = Value(tensor.name, tensor.data_type, tuple(tensor.dims))

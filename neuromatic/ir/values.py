@@ -77,4 +77,7 @@ def shape_text(shape: Shape | None) -> str:
 
 def dtype_name(dtype: int) -> str:
     """An element type as numpy names it: ``float32``."""
-    return str(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else "unknown type"
+    try:
+        return str(helper.tensor_dtype_to_np_dtype(dtype)) if dtype else "unknown type"
+    except KeyError:
+        return f"unknown type {dtype}"

@@ -15,6 +15,7 @@ from onnx import FunctionProto, ModelProto, TensorProto, helper
 
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
@@ -90,10 +91,9 @@ class GraphLoss(Loss):
             output.type.Clear()
         try:
             graph = onnx.shape_inference.infer_shapes(typed, strict_mode=True, data_prop=True).graph
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        except ONNX_ERRORS as error:
             shapes = ", ".join(f"{name} {shape_text(value.shape)}" for name, value in given.items())
-            reason = str(error).strip().splitlines()[0]
-            raise ShapeError(f"loss {self.name} cannot take {shapes}: {reason}") from error
+            raise ShapeError(f"loss {self.name} cannot take {shapes}: {reason_of(error)}") from error
         return {v.name: Value.of(v.name, v.type) for v in [*graph.value_info, *graph.output]}
 
     def _input_names(self) -> tuple[str, str]:
@@ -140,9 +140,8 @@ def read(source: Source, reduction: Any = "sum_over_batch_size", **attributes: A
     try:
         onnx.checker.check_model(model)
         flat = onnx.inliner.inline_local_functions(_with_defaults(model)) if model.functions else model
-    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InvalidModelError(f"loss {name} is not valid ONNX: {reason}") from error
+    except ONNX_ERRORS as error:
+        raise InvalidModelError(f"loss {name} is not valid ONNX: {reason_of(error)}") from error
     inputs, outputs = data_inputs(flat.graph), [o.name for o in flat.graph.output]
     if len(inputs) != 2 or len(outputs) != 1:
         raise ModelError(

@@ -9,12 +9,15 @@ import onnx
 from onnx import GraphProto, ModelProto, TensorProto
 
 from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.traversal import computed_values
 from neuromatic.ir.types import FLOATS, combined, value_types
 from neuromatic.ir.values import Shape, Value, dtype_name, shape_text
 from neuromatic.metrics import RESULTS, result_of
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.schema import MetricSums, Recipe
+
+REFUSED: tuple[type[Exception], ...] = (InvalidModelError, *ONNX_ERRORS)
 
 
 def validate(model: ModelProto) -> Recipe | None:
@@ -29,9 +32,8 @@ def validate(model: ModelProto) -> Recipe | None:
     try:
         onnx.checker.check_model(combined(model, weights=False))
         types = value_types(model)
-    except (onnx.checker.ValidationError, InvalidModelError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RecipeError(f"the training graph is not valid ONNX: {reason}") from error
+    except REFUSED as error:
+        raise RecipeError(f"the training graph is not valid ONNX: {reason_of(error)}") from error
     algorithm = model.training_info[0].algorithm
     initializers = {t.name for t in [*model.graph.initializer, *algorithm.initializer]}
     problems = [f"Gradient asks for {name!r}" for name in recipe.trainable if name not in initializers]

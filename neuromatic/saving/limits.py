@@ -24,11 +24,12 @@ from math import prod
 
 import onnx
 import onnx.inliner
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper
 
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
 from neuromatic.ir.folding import fold
+from neuromatic.ir.onnx_errors import ONNX_ERRORS
 from neuromatic.ir.repetition import runs
 from neuromatic.ir.tensors import BITS, byte_count, is_mapped
 from neuromatic.ir.types import combined
@@ -60,6 +61,9 @@ def check_structure(model: ModelProto) -> None:
     for body in _walk.bodies(model):
         if isinstance(body, GraphProto):
             _check_interface(body)
+        for attribute in _walk.attributes(body):
+            for item in (attribute.s, *attribute.strings):
+                _check_text(item, f"attribute {attribute.name!r}")
     for tensor in _walk.tensors(model):
         _check_tensor(tensor)
     for sparse in _walk.sparse_tensors(model):
@@ -79,7 +83,7 @@ def check_sizes(model: ModelProto) -> None:
     fold(types)
     try:
         inferred = onnx.shape_inference.infer_shapes(types, data_prop=True)
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError):
+    except ONNX_ERRORS:
         _check_runs(types, model)
         return  # types that contradict each other are reported where they are needed
     _check_values(inferred.graph, {i.name for i in inferred.graph.input})
@@ -169,7 +173,25 @@ def _check_interface(graph: GraphProto) -> None:
                 f"that is not known has a name or nothing, no number"
             )
     for value in _values(graph):
+        _check_type(value.name, value.type)
         _check_count(value.name, _known(value.type), MOST_CONSTANT if value.name in inputs else MOST_ELEMENTS)
+
+
+def _check_type(name: str, kind: TypeProto) -> None:
+    """The elements of a value, and of what is in it, are of a type that there is."""
+    for inner in (kind.sequence_type.elem_type, kind.optional_type.elem_type, kind.map_type.value_type):
+        if inner.WhichOneof("value"):
+            _check_type(name, inner)
+    for element in (kind.tensor_type.elem_type, kind.sparse_tensor_type.elem_type, kind.map_type.key_type):
+        if element not in TensorProto.DataType.values():
+            raise InvalidModelError(f"{name!r} has unknown type {element}")
+
+
+def _check_text(data: bytes, where: str) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidModelError(f"{where} has text that is not UTF-8: {data[:40]!r}") from error
 
 
 def _dims(kind: TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
@@ -182,7 +204,9 @@ def _known(kind: TypeProto) -> list[int]:
 
 
 def _check_tensor(tensor: TensorProto) -> None:
-    """A tensor has its values in one place, as many as its shape says."""
+    """A tensor has its values in one place, as many as its shape says, and text is text."""
+    if tensor.HasField("segment"):
+        raise InvalidModelError(f"tensor {tensor.name!r} is a segment of another, which nothing reads")
     text = tensor.data_type == TensorProto.STRING
     needed = 0 if text else byte_count(tensor)
     filled = [field for field in FIELDS if getattr(tensor, field)]
@@ -194,6 +218,14 @@ def _check_tensor(tensor: TensorProto) -> None:
     if len(filled) > 1:
         raise InvalidModelError(f"tensor {tensor.name!r} has values in {filled[0]} and {filled[1]}")
     raw = filled == ["raw_data"]
+    field = helper.tensor_dtype_to_field(tensor.data_type)
+    if filled and not (raw and not text) and filled != [field]:
+        kind = TensorProto.DataType.Name(tensor.data_type)
+        raise InvalidModelError(
+            f"tensor {tensor.name!r} of {kind} has its values in {filled[0]}, not {field}"
+        )
+    for item in tensor.string_data:
+        _check_text(item, f"tensor {tensor.name!r}")
     values = tensor.raw_data if raw else getattr(tensor, filled[0]) if filled else ()
     if len(values) not in ({needed} if raw else _counts(tensor)):
         expected = f"bytes, expected {needed}" if raw else f"values, expected {prod(tensor.dims)}"

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import ModelProto
 from onnx.helper import make_tensor_value_info
 
 from neuromatic.errors import InvalidModelError
+from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.tensors import is_mapped
 from neuromatic.saving import external_data as external
 from neuromatic.saving import limits as vetting
@@ -50,17 +50,8 @@ def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
         if str(error).startswith(str(file)):
             raise
         raise InvalidModelError(f"{file} is not a valid ONNX model: {error}") from error
-    except (
-        DecodeError,
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        MemoryError,
-    ) as error:
-        reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise InvalidModelError(f"{file} is not a valid ONNX model: {reason}") from error
+    except ONNX_ERRORS as error:
+        raise InvalidModelError(f"{file} is not a valid ONNX model: {reason_of(error)}") from error
 
 
 def _check(model: ModelProto, file: Path, data: bytes) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import onnx.checker
 from onnx import GraphProto, ModelProto, NodeProto
 
 from neuromatic import layers
 from neuromatic.errors import ModelError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
-from neuromatic.ir.opsets import DEFAULT_OPSET, OpsetTooLowError
+from neuromatic.ir.opsets import DEFAULT_OPSET, OpsetTooLowError, TypeNotTakenError
 from neuromatic.ir.terms import Terms
 from neuromatic.ir.traversal import dependents, fed, upstream
 from neuromatic.ir.types import value_types
@@ -87,7 +86,7 @@ def _emit(g: GraphBuilder, name: str, layer: Layer, x: Value) -> Value:
     try:
         with g.layer(name):
             emitted = layer.emit(g, x)
-    except (OpsetTooLowError, onnx.checker.ValidationError) as error:
+    except (OpsetTooLowError, TypeNotTakenError) as error:
         needed = error.needed if isinstance(error, OpsetTooLowError) else DEFAULT_OPSET
         raise ModelError(
             f"{name}: {kind} needs opset {needed}, the model has {g.opset}; "
@@ -129,7 +128,7 @@ def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
     lost = [i for i, output in enumerate(graph.output) if output.name in later]
     if not lost:
         raise ModelError(f"replace_head: no output of the model depends on {place!r}")
-    value = value_types(bare)[place]
+    value = value_types(bare).get(place, Value(place, 0, None))
     if value.shape is None:
         raise ShapeError(f"replace_head: the rank of {place!r} is unknown; cut behind another value")
     kept = [output for output in graph.output if output.name not in later]
