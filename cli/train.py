@@ -65,8 +65,8 @@ class Settings:
     engine: str
     patience: int | None
     monitor: str | None
-    verify_atol: float
-    verify_rtol: float
+    verify_atol: float | None
+    verify_rtol: float | None
     as_json: bool
 
     def check(self) -> None:
@@ -175,13 +175,12 @@ class Settings:
     help="Stop after so many epochs without improvement and go back to the best.",
 )
 @click.option("--monitor", metavar="NAME", help="The number to improve.  [default: val_loss, else loss]")
-@click.option("--verify-atol", type=click.FloatRange(0), default=1e-4, show_default=True)
+@click.option("--verify-atol", type=click.FloatRange(0))
 @click.option(
     "--verify-rtol",
     type=click.FloatRange(0),
-    default=1e-4,
-    show_default=True,
-    help="How far engine and onnxruntime may differ, absolutely and relatively, for OUT to be written.",
+    help="How far engine and onnxruntime may differ, absolutely and relatively, for OUT to be written.  "
+    "[default: 1e-4; more in half precision]",
 )
 @json_option("One JSON object on standard output for each epoch and one for the result.")
 @verbose_option

@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto
 
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
 from neuromatic.ir.tensors import array_of, is_mapped, place_of
+from neuromatic.ir.widening import BFLOAT16, has_bfloat16, widened
 from neuromatic.saving import writer as layout
 from neuromatic.saving.external_data import detach, served, set_entry
 from neuromatic.saving.writer import serialize
@@ -21,7 +22,7 @@ INSTALL = "pip install 'neuromatic[cpu]'"
 
 
 class Session:
-    """A model loaded in onnxruntime.
+    """A model loaded in onnxruntime. What is bfloat16 is computed in float32 (:mod:`neuromatic.widening`).
 
     Args:
         model: an ONNX model.
@@ -43,7 +44,9 @@ class Session:
         options.log_severity_level = 3
         if as_written:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        data, _values = _served(model, options)
+        narrow = (*model.graph.input, *model.graph.output) if has_bfloat16(model) else ()
+        self._bfloat16 = {v.name for v in narrow if v.type.tensor_type.elem_type == TensorProto.BFLOAT16}
+        data, _values = _served(widened(model) if has_bfloat16(model) else model, options)
         try:
             self._session = onnxruntime.InferenceSession(
                 data, options, providers=onnxruntime.get_available_providers()
@@ -61,11 +64,15 @@ class Session:
         """
         names = list(outputs or self.outputs)
         try:
-            results = self._session.run(names, dict(inputs))
+            results = self._session.run(names, {k: self._as(np.float32, k, v) for k, v in inputs.items()})
         except Exception as error:  # see above
             reason = str(error).strip().splitlines()[0]
             raise InvalidModelError(f"onnxruntime cannot run the model on these inputs: {reason}") from error
-        return dict(zip(names, results, strict=True))
+        return {k: self._as(BFLOAT16, k, v) for k, v in zip(names, results, strict=True)}
+
+    def _as(self, dtype: Any, name: str, array: Array) -> Array:
+        """An array as another type if the model declares its value as bfloat16."""
+        return array.astype(dtype) if name in self._bfloat16 else array
 
     def run_batches(self, inputs: Mapping[str, Array], batch_size: int) -> dict[str, Array]:
         """The outputs for any number of rows, computed in batches and joined."""

@@ -20,7 +20,7 @@ from neuromatic.converters.tensorflow._windows import (
     slide,
     window,
 )
-from neuromatic.converters.tensorflow.reduce import lp_norm, powers, root
+from neuromatic.converters.tensorflow.reduce import lp_norm, mean, powers, root
 from neuromatic.converters.tensorflow.registry import ops
 
 
@@ -137,7 +137,7 @@ def _spatial_axes(X: Tensor) -> list[int]:
 @ops.lowers("GlobalAveragePool", since=(1, 22), layout="NHWC")
 def global_average_pool(scope: Scope, X: Tensor) -> Tensor:
     """The mean over all spatial axes.  https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html"""
-    return tf.reduce_mean(X, _spatial_axes(X), keepdims=True)
+    return mean(X, _spatial_axes(X), keepdims=True)
 
 
 @ops.lowers("GlobalMaxPool", since=(1, 22), layout="NHWC")

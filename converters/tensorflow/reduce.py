@@ -49,6 +49,13 @@ def _min(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
     return reduce(x, axes, keepdims)
 
 
+def mean(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
+    """The mean; that of float16 in float32, since its sum may be above 65504."""
+    if dtype(x) != tf.float16:
+        return tf.reduce_mean(x, axes, keepdims)
+    return tf.cast(tf.reduce_mean(tf.cast(x, tf.float32), axes, keepdims), tf.float16)
+
+
 def _norm(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
     if not dtype(x).is_floating:
         squared = tf.reduce_sum(tf.square(x), axes, keepdims)
@@ -83,7 +90,7 @@ def _log_sum_exp(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
 
 _FORMER = (1, 11, 13)
 _lower("ReduceSum", (1, 11), (13,), tf.reduce_sum)
-_lower("ReduceMean", _FORMER, (18,), tf.reduce_mean)
+_lower("ReduceMean", _FORMER, (18,), mean)
 _lower("ReduceProd", _FORMER, (18,), tf.reduce_prod)
 _lower("ReduceMax", (1, 11, 12, 13), (18, 20), _max)
 _lower("ReduceMin", (1, 11, 12, 13), (18, 20), _min)

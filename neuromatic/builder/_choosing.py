@@ -17,6 +17,7 @@ from neuromatic.ir.types import FLOATS
 from neuromatic.losses import LossLike
 from neuromatic.metrics import MetricLike
 from neuromatic.optimizers import OptimizerLike
+from neuromatic.recipe.masters import keep_masters
 from neuromatic.recipe.measures import Metrics
 from neuromatic.recipe.objective import Losses
 from neuromatic.recipe.parts import Parts
@@ -156,6 +157,7 @@ class Choosing:
 
     def _with(self, parts: Parts, proto: ModelProto | None = None) -> Model:
         proto, used = parts.apply(self._proto if proto is None else proto)
+        keep_masters(self._proto, proto)
         result = self.from_proto(proto)
         result._parts = used
         return result

@@ -141,8 +141,8 @@ class Model(Surgery):
         batch_norm: BatchNorm | None = None,
         dropout: DropoutForm | None = None,
         verbose: Verbose = "auto",
-        verify_atol: float = 1e-4,
-        verify_rtol: float = 1e-4,
+        verify_atol: float | None = None,
+        verify_rtol: float | None = None,
     ) -> History:
         """Train (Keras ``fit``) and take over the new parameters, once onnxruntime confirms them.
 
@@ -173,7 +173,8 @@ class Model(Surgery):
                 GaussianNoise, but not augmentation. None for what the recipe has, "train" if not chosen.
             verbose: 0 silent, 1 progress bar, 2 one line for each epoch, "auto" by the terminal.
             verify_atol: how far onnxruntime may be from the engine, absolutely,
-            verify_rtol: and relative to the value.
+            verify_rtol: and relative to the value. None for 1e-4, and for what the roundings of its nodes may
+                add up to where the model computes in float16 or bfloat16.
 
         Raises:
             RecipeError: no loss or no optimizer has been chosen, or the loss takes no sample weights.

@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto, helper
 from neuromatic.errors import DataError
 from neuromatic.ir.traversal import data_inputs, dependents
 from neuromatic.ir.values import Shape, Value, shape_text
+from neuromatic.ir.widening import BFLOAT16
 from neuromatic.recipe.schema import Recipe
 
 Array = NDArray[Any]
@@ -136,6 +137,8 @@ def _fit(data: Any, field: Field, what: str) -> Array:
         array = np.asarray(data)
     except ValueError as error:
         raise DataError(f"{where} is not a rectangular array: {error}") from error
+    if array.dtype == BFLOAT16:
+        array = array.astype(np.float32)
     strings = field.dtype.kind == "O"
     if array.dtype.kind not in ("UO" if strings else "biuf"):
         expected = "strings" if strings else f"numbers that fit {field.dtype}"

@@ -18,6 +18,8 @@ from neuromatic.ir.values import Value
 
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16})
 """The types of what can be trained."""
+HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
+"""The types that have too few digits to add up small updates."""
 SMALL = 1024
 """Initializers of at most this many elements may be shapes or axes, which shape inference needs to see."""
 

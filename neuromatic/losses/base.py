@@ -88,6 +88,10 @@ class Loss(ABC):
         """For class-index targets, a label whose samples do not count, in or out of the range of classes."""
         return None
 
+    def computes_in(self, dtype: int) -> int:
+        """The type that this loss takes predictions of some type in: float32 for half precision, as Keras."""
+        return TensorProto.FLOAT if dtype in (TensorProto.FLOAT16, TensorProto.BFLOAT16) else dtype
+
     def fitted(self, g: GraphBuilder, prediction: Value) -> Loss:
         """This loss with the class axis that a prediction has, where none was chosen."""
         return self
@@ -191,7 +195,7 @@ def class_axis(prediction: Value, axis: int) -> int:
 def input_of(g: GraphBuilder, operator: str, y: Value, axis: int | None = None) -> Value | None:
     """What ``operator`` (``Softmax`` along ``axis``, ``Sigmoid``) was applied to, if it made ``y``."""
     node = g.producer(y)
-    while node is not None and node.op_type == "Identity" and g.knows(node.input[0]):
+    while node is not None and node.op_type in ("Identity", "Cast") and g.knows(node.input[0]):
         node = g.producer(g.value(node.input[0]))
     if node is None or node.op_type != operator or node.domain not in ("", "ai.onnx"):
         return None
@@ -203,4 +207,4 @@ def input_of(g: GraphBuilder, operator: str, y: Value, axis: int | None = None) 
         flattens_more = g.opset < 13 and along != y.rank - 1
         if along != axis or flattens_more:
             return None
-    return g.value(node.input[0])
+    return op.cast(g, g.value(node.input[0]), y.dtype)

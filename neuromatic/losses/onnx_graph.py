@@ -43,6 +43,10 @@ class GraphLoss(Loss):
     name: str
     typed: bool = True
 
+    def computes_in(self, dtype: int) -> int:
+        takes_it = self.typed and self._declared()[1].dtype == dtype
+        return dtype if takes_it else super().computes_in(dtype)
+
     def target_type(self, prediction: Value) -> tuple[int, Shape | None]:
         if not self.typed:
             return prediction.dtype, prediction.shape

@@ -200,7 +200,7 @@ class Optimizer(ABC):
 
         Args:
             setting: rate and step of this parameter, and the graph.
-            parameter: the initializer.
+            parameter: the initializer; its type is that of its master where it has one.
             current: its value, after weight decay.
             gradient: its gradient.
             prefix: begins the names of the results.
@@ -233,7 +233,7 @@ class Optimizer(ABC):
 def _initial(setting: Setting, parameter: Value, state: State) -> Value:
     g, dtype = setting.g, helper.tensor_dtype_to_np_dtype(parameter.dtype)
     if state.copies:
-        array = numpy_helper.to_array(setting.initial[parameter.name])
+        array = numpy_helper.to_array(setting.initial[parameter.name]).astype(dtype)
     else:
         shape = shape_of(parameter) if state.shape is None else state.shape
         array = np.full(shape, state.start, dtype)

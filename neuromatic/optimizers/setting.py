@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from onnx import TensorProto
 
@@ -20,12 +20,18 @@ class Setting:
         rate: the learning rate, a scalar.
         step: the number of this step, from 1 on.
         initial: the initializers of the model, by name.
+        masters: by the name of a parameter of half precision, the float32 value that is updated in its place.
     """
 
     g: GraphBuilder
     rate: Value
     step: Value
     initial: Mapping[str, TensorProto]
+    masters: Mapping[str, Value] = field(default_factory=dict)
+
+    def held(self, name: str) -> Value:
+        """What holds a parameter or state: its master if it has one."""
+        return self.masters[name] if name in self.masters else self.g.value(name)
 
 
 def shape_of(parameter: Value) -> tuple[int, ...]:

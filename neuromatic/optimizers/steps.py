@@ -110,7 +110,7 @@ def updated(
         new = optimizer.emit(own, parameter, current, gradient, prefix=stages[0])
         if counted.due is not None:
             due = counted.due
-            new = {name: _chosen(g, due, value, g.value(name), stages[1]) for name, value in new.items()}
+            new = {n: _chosen(g, due, value, setting.held(n), stages[1], n) for n, value in new.items()}
         updates.update(new)
     if optimizer.use_ema:
         _average(optimizer, g, parameters, counted.update, updates)
@@ -158,7 +158,7 @@ def _accumulated(
     zeros = np.zeros(shape_of(parameter), helper.tensor_dtype_to_np_dtype(parameter.dtype))
     kept = g.initializer(g.fresh(f"gradient_accumulator/{parameter.name}"), zeros)
     total = g.add("Add", gradient, kept, name=f"accumulate/{parameter.name}")
-    updates[kept.name] = _chosen(g, due, g.const(0.0, parameter.dtype), total, "new", kept)
+    updates[kept.name] = _chosen(g, due, g.const(0.0, parameter.dtype), total, "new", kept.name)
     return g.add("Div", total, g.const(steps, parameter.dtype))
 
 
@@ -179,12 +179,12 @@ def _clipped_together(
 
 
 def _decayed(optimizer: Optimizer, setting: Setting, parameter: Value) -> Value:
-    decay = optimizer.decay(parameter)
+    decay, current = optimizer.decay(parameter), setting.held(parameter.name)
     if decay is None:
-        return parameter
+        return current
     g = setting.g
     rate = op.cast(g, setting.rate, parameter.dtype)
-    return call(g, "WeightDecay", parameter, rate, to=f"decay/{parameter.name}", weight_decay=decay)
+    return call(g, "WeightDecay", current, rate, to=f"decay/{parameter.name}", weight_decay=decay)
 
 
 def _stages(optimizer: Optimizer) -> tuple[str, str]:
@@ -221,12 +221,10 @@ def _average(
         average = call(g, "MovingAverage", old, new, momenta[dtype], to=f"new/{old.name}")
         updates[old.name] = average
         if replaces is not None:
-            updates[parameter.name] = _chosen(g, replaces, average, new, "new", parameter)
+            updates[parameter.name] = _chosen(g, replaces, average, new, "new", parameter.name)
 
 
-def _chosen(
-    g: GraphBuilder, condition: Value, yes: Value, no: Value, prefix: str, like: Value | None = None
-) -> Value:
-    """``yes`` where the condition holds, else ``no``, as ``<prefix>/<name of like or no>``."""
-    name = g.fresh(f"{prefix}/{(like or no).name}")
+def _chosen(g: GraphBuilder, condition: Value, yes: Value, no: Value, prefix: str, of: str) -> Value:
+    """``yes`` where the condition holds, else ``no``, as ``<prefix>/<of>``."""
+    name = g.fresh(f"{prefix}/{of}")
     return g.add("Where", condition, yes, no, name=name, outputs=[name])

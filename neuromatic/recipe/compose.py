@@ -16,6 +16,7 @@ from neuromatic.ir.traversal import computed_values, upstream
 from neuromatic.ir.types import value_types
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.dropout import DropoutForm
+from neuromatic.recipe.masters import add_masters, rounded
 from neuromatic.recipe.measures import Measures
 from neuromatic.recipe.objective import LOSS, Objective
 from neuromatic.recipe.penalties import constrained, with_penalties
@@ -78,8 +79,9 @@ def compose(
     g.graph.input.append(helper.make_value_info(learning_rate.name, learning_rate.type_proto()))
     step = g.initializer(g.fresh(STEP), np.array(0, np.int64))
     target = scaled(g, loss, optimizer)
-    new = optimize(g, result, target, trainable, optimizer, learning_rate, step)
-    updates = constrained(g, new, terms)
+    masters = add_masters(g, result, trainable)
+    new = optimize(g, result, target, trainable, optimizer, learning_rate, step, masters)
+    updates = rounded(g, result, constrained(g, new, terms), masters)
     reached = upstream(nodes, [loss.name])
     updates.update(running_statistics(g, reached, result, frozen))
     updates.update(layer_states(g, reached, result, frozen))

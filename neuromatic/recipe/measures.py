@@ -6,10 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from neuromatic.errors import RecipeError
+from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.types import HALVES
 from neuromatic.ir.values import Value
 from neuromatic.metrics import Metric
 from neuromatic.recipe.objective import LOSS
@@ -62,9 +64,20 @@ class Metrics(Measures):
                 name = _unused(name, {m.name for m in emitted} | {LOSS})
                 truth = truths[output]
                 with g.layer(f"metric/{name}"):
-                    sums = metric.emit_along(g, g.value(truth.name), outputs[output], truth.axis)
+                    true, found = (_float32(g, v) for v in (g.value(truth.name), outputs[output]))
+                    sums = metric.emit_along(g, true, found, truth.axis)
                 emitted.append(MetricSums(name, sums.name, metric.result, dict(metric.arguments)))
         return tuple(emitted)
+
+
+def _float32(g: GraphBuilder, value: Value) -> Value:
+    """A value, in float32 where it is of half precision; its mask stays."""
+    if value.dtype not in HALVES:
+        return value
+    result, mask = op.cast(g, value, TensorProto.FLOAT), g.mask(value)
+    if mask is not None:
+        g.set_mask(result, mask)
+    return result
 
 
 def _unused(name: str, taken: Collection[str]) -> str:

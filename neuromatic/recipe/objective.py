@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from neuromatic.errors import ModelError, RecipeError
+from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.types import HALVES
 from neuromatic.ir.values import Shape, Value
 from neuromatic.losses import Loss
 from neuromatic.losses.class_axis import Classes, classes_in, has_one_channel, producers_of
@@ -70,15 +72,15 @@ class Losses(Objective):
         for name, chosen in self.losses.items():
             if name not in outputs:
                 raise RecipeError(f"there can be no loss of {name!r}, a value whose type is unknown")
-            prediction = outputs[name]
-            loss, first = chosen.fitted(g, prediction), len(g.graph.node)
+            loss, first = chosen.fitted(g, outputs[name]), len(g.graph.node)
+            prediction = op.cast(g, outputs[name], loss.computes_in(outputs[name].dtype))
             target = g.fresh(target_name(name, list(self.losses)))
             y_true = g.input(target, *_known(loss.target_type(prediction)))
             weight = g.fresh(target_name(name, list(self.losses), "weight")) if self.sample_weights else None
             given: dict[str, Any] = {"weight": weight, "mask": masks.get(name)}
             with g.layer(LOSS if len(self.losses) == 1 else f"{LOSS}/{name}"):
                 value = loss.emit(g, y_true, prediction, **{k: v for k, v in given.items() if v is not None})
-                totals.append(self._scaled(g, _scalar(loss, value), name))
+                totals.append(self._scaled(g, _scalar(g, loss, value), name))
             found = _classes(g, loss, prediction, first)
             targets.append(_with_classes(Target(target, name, weights=weight), loss, prediction, found))
         return totals[0] if len(totals) == 1 else g.add("Sum", *totals, name=f"{LOSS}/sum"), tuple(targets)
@@ -92,13 +94,13 @@ class Losses(Objective):
         return g.add("Mul", loss, g.const(self.weights[output], loss.dtype))
 
 
-def _scalar(loss: Loss, value: Value) -> Value:
+def _scalar(g: GraphBuilder, loss: Loss, value: Value) -> Value:
     if value.shape:
         raise ValueError(
             f"{type(loss).__name__}: training needs one number for a batch, reduction={loss.reduction!r} "
             f"gives one for each sample; choose 'sum_over_batch_size' or 'sum'"
         )
-    return value
+    return op.cast(g, value, TensorProto.FLOAT) if value.dtype in HALVES else value
 
 
 def _classes(g: GraphBuilder, loss: Loss, prediction: Value, first: int) -> Classes | None:

@@ -15,6 +15,7 @@ from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.ir.terms import Penalty, Term, Terms
+from neuromatic.ir.types import HALVES
 from neuromatic.ir.values import Value
 
 PENALTY = "penalty"
@@ -24,7 +25,8 @@ CONSTRAINT = "constraint"
 def with_penalties(g: GraphBuilder, loss: Value, terms: Terms, frozen: Collection[str]) -> Value:
     """The loss plus the penalty of everything that is not frozen."""
     penalties = [_penalty(g, p) for p in terms.penalties if p.value not in frozen and g.knows(p.value)]
-    return g.add("Sum", loss, *penalties, name=f"{PENALTY}/total") if penalties else loss
+    same = (op.cast(g, penalty, loss.dtype) for penalty in penalties)
+    return g.add("Sum", loss, *same, name=f"{PENALTY}/total") if penalties else loss
 
 
 def _penalty(g: GraphBuilder, penalty: Penalty) -> Value:
@@ -35,7 +37,10 @@ def _penalty(g: GraphBuilder, penalty: Penalty) -> Value:
         batch = b.add("Gather", b.add("Shape", x), b.const(0, TensorProto.INT64), axis=0)
         return b.add("Div", total, op.cast(b, batch, x.dtype))
 
-    return _called(g, penalty.term, g.value(penalty.value), body, PENALTY)
+    value = g.value(penalty.value)
+    if value.dtype in HALVES:
+        value = op.cast(g, value, TensorProto.FLOAT)
+    return _called(g, penalty.term, value, body, PENALTY, f"{PENALTY}/{penalty.value}")
 
 
 def constrained(g: GraphBuilder, updates: Mapping[str, Value], terms: Terms) -> dict[str, Value]:
@@ -85,9 +90,17 @@ def recorded_terms(model: ModelProto) -> Terms:
         used = tuple(f for f in bodies if f.name == node.op_type)
         return RecordedTerm(node.op_type, used, scalar)
 
+    casts = {
+        n.output[0]: n for info in model.training_info for n in info.algorithm.node if n.op_type == "Cast"
+    }
     penalties = [n for n in nodes if n.name.startswith(f"{PENALTY}/")]
     constraints = [n for n in nodes if n.name.startswith(f"{CONSTRAINT}/")]
     return Terms(
-        tuple(Penalty(n.input[0], recorded(n, scalar=True)) for n in penalties),
+        tuple(Penalty(_uncast(n.input[0], casts), recorded(n, scalar=True)) for n in penalties),
         {n.name.removeprefix(f"{CONSTRAINT}/"): recorded(n, scalar=False) for n in constraints},
     )
+
+
+def _uncast(name: str, casts: Mapping[str, NodeProto]) -> str:
+    """What a value is the float32 form of, if it is that of something."""
+    return casts[name].input[0] if name in casts else name

@@ -6,34 +6,44 @@ from collections.abc import Collection, Sequence
 
 from onnx import FunctionProto, ModelProto, NodeProto, helper
 
+from neuromatic.ir import portable_ops as op
 from neuromatic.ir.functions import NEW
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.values import Value
+from neuromatic.recipe.masters import add_masters, rounded
 
 
 def running_statistics(
     g: GraphBuilder, nodes: Sequence[NodeProto], model: ModelProto, frozen: Collection[str]
 ) -> dict[str, Value]:
-    """The update of each BatchNormalization's mean and variance, as the training form of the node."""
+    """The update of each BatchNormalization's mean and variance, as the training form of the node.
+
+    Those of half precision are kept in float32 too, as parameters are.
+    """
     stored = {t.name for t in model.graph.initializer}
     updates: dict[str, Value] = {}
+    masters: dict[str, Value] = {}
     for node in nodes:
         if not is_batch_normalization(node):
             continue
         statistics = list(node.input[3:5])
         if not stored.issuperset(statistics) or not set(statistics).isdisjoint(frozen):
             continue
-        before = [updates.get(name, g.value(name)) for name in statistics]
+        masters |= add_masters(g, model, [name for name in statistics if name not in masters])
+        before = [updates.get(name, masters.get(name, g.value(name))) for name in statistics]
         kept = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         modern = g.opset >= 14
         mean_kind, variance_kind = ((value.dtype, value.shape) for value in before)
-        x = g.value(node.input[0])
+        wide = before[0].dtype if statistics[0] in masters else None
+        x, scale, offset = (_in_type(g, g.value(name), wide) for name in node.input[:3])
         types = [(x.dtype, x.shape), mean_kind, variance_kind]  # before opset 14, ONNX infers the first alone
         _, mean, variance, *_ = g.add_many(
             "BatchNormalization",
-            *(g.value(name) for name in node.input[:3]),
+            x,
+            scale,
+            offset,
             *before,
             name=f"update/{statistics[0]}",
             outputs=3 if modern else 5,
@@ -43,7 +53,11 @@ def running_statistics(
             training_mode=1 if modern else None,
         )
         updates |= dict(zip(statistics, (mean, variance), strict=True))
-    return updates
+    return rounded(g, model, updates, masters)
+
+
+def _in_type(g: GraphBuilder, value: Value, dtype: int | None) -> Value:
+    return value if dtype is None else op.cast(g, value, dtype)
 
 
 def training_function(model: ModelProto, node: NodeProto) -> FunctionProto | None:

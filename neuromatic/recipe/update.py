@@ -10,11 +10,13 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 
 from neuromatic import optimizers, schedules
 from neuromatic.errors import RecipeError
+from neuromatic.ir import portable_ops as op
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import TRAINING_DOMAIN
 from neuromatic.ir.values import Value
 from neuromatic.optimizers import Optimizer, Setting, State, UpdateRule
 from neuromatic.recipe import schema as recipes
+from neuromatic.recipe.masters import as_updated, masters_of
 from neuromatic.recipe.penalties import CONSTRAINT
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import default_learning_rate
@@ -43,9 +45,10 @@ class RecordedOptimizer(Optimizer):
             raise RecipeError(NOT_KEPT)
         if recipe.optimizer is not None:
             return _named(model, recipe, recipe.optimizer, rate)
-        nodes = [_update_node(model.training_info[0].algorithm, recipe, name) for name in recipe.trainable]
+        algorithm, masters = model.training_info[0].algorithm, masters_of(model, recipe)
+        nodes = [_update_node(algorithm, recipe, name, masters.get(name, name)) for name in recipe.trainable]
         rules = [_rule(node, name) for node, name in zip(nodes, recipe.trainable, strict=True)]
-        if any(rule != rules[0] for rule in rules) or _keeps_more(model, recipe, nodes):
+        if any(rule != rules[0] for rule in rules) or _keeps_more(model, recipe, nodes, masters):
             raise RecipeError(NOT_KEPT)
         function = (rules[0].domain, rules[0].op)
         body = next((f for f in model.functions if (f.domain, f.name) == function), None)
@@ -78,14 +81,17 @@ def _named(model: ModelProto, recipe: Recipe, config: Mapping[str, Any], rate: f
     return found
 
 
-def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str) -> NodeProto:
+def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str, held: str) -> NodeProto:
     """The one node that updates a parameter, before its constraint.
+
+    Args:
+        held: the parameter, or its master.
 
     Raises:
         RecipeError: it is none of (rate, step, parameter, gradient, state ...) -> (parameter, state ...).
     """
     makers: dict[str, NodeProto] = {output: n for n in algorithm.node for output in n.output}
-    node = makers.get(recipe.updates.get(parameter, ""))
+    node = makers.get(recipe.updates.get(held, ""))
     if node is not None and node.name == f"{CONSTRAINT}/{parameter}":
         node = makers.get(node.input[0])
     if node is None or len(node.input) < 4 or len(node.output) != len(node.input) - 3:
@@ -94,9 +100,11 @@ def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str) -> NodeP
     own_rate = node.input[0] == recipe.learning_rate
     if rate is not None and rate.op_type == "Cast":
         own_rate = rate.input[0] == recipe.learning_rate
+    if gradient is not None and gradient.op_type == "Cast" and held != parameter:
+        gradient = makers.get(gradient.input[0])
     stored = {t.name for t in algorithm.initializer}
     own_gradient = gradient is not None and recipes.is_gradient(gradient)
-    fits = own_rate and own_gradient and node.input[2] == parameter and stored.issuperset(node.input[4:])
+    fits = own_rate and own_gradient and node.input[2] == held and stored.issuperset(node.input[4:])
     if not fits:
         raise RecipeError(NOT_KEPT)
     return node
@@ -108,10 +116,12 @@ def _rule(node: NodeProto, parameter: str) -> UpdateRule:
     return UpdateRule(node.op_type, node.domain, attributes, states)
 
 
-def _keeps_more(model: ModelProto, recipe: Recipe, nodes: Sequence[NodeProto]) -> bool:
+def _keeps_more(
+    model: ModelProto, recipe: Recipe, nodes: Sequence[NodeProto], masters: Mapping[str, str]
+) -> bool:
     """Whether a recipe has states besides those of the optimizer's nodes."""
     stored = {t.name for t in model.training_info[0].algorithm.initializer}
-    known = {name for node in nodes for name in node.input[4:]} | {recipe.step}
+    known = {name for node in nodes for name in node.input[4:]} | {recipe.step, *masters.values()}
     return bool(stored & recipe.updates.keys() - known)
 
 
@@ -123,11 +133,13 @@ def optimize(
     optimizer: Optimizer,
     learning_rate: Value,
     step: Value,
+    masters: Mapping[str, Value],
 ) -> dict[str, Value]:
-    """Add gradient and update; returns the new value of each initializer by its name.
+    """Add gradient and update; returns the new value of each initializer, or of its master, by its name.
 
     Args:
         target: what gradients are taken of, from :func:`scaled`.
+        masters: of the parameters of half precision, whose gradients become float32 too.
     """
     parameters = [g.value(name) for name in trainable]
     gradients = g.add_many(
@@ -142,12 +154,14 @@ def optimize(
     )
     one = g.const(1, TensorProto.INT64)
     following = g.add("Add", step, one, name=f"update/{step.name}", outputs=[g.fresh(f"new/{step.name}")])
+    updated = [as_updated(p, masters) for p in parameters]
+    gradients = tuple(op.cast(g, x, p.dtype) for p, x in zip(updated, gradients, strict=True))
     scale = optimizer.loss_scale_factor
     if scale is not None:
         gradients = tuple(g.add("Div", x, g.const(scale, x.dtype)) for x in gradients)
     initial = {t.name: t for t in model.graph.initializer}
-    setting = Setting(g, learning_rate, following, initial)
-    return {step.name: following, **optimizer.update(setting, parameters, gradients)}
+    setting = Setting(g, learning_rate, following, initial, masters)
+    return {step.name: following, **optimizer.update(setting, updated, gradients)}
 
 
 def scaled(g: GraphBuilder, loss: Value, optimizer: Optimizer) -> Value:

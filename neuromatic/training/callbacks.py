@@ -251,4 +251,6 @@ class TakeAverages(Callback):
 
     def on_train_end(self, run: Run) -> None:
         values = run.program.parameters()
-        run.program.assign({name: values[average] for name, average in self.averages.items()})
+        run.program.assign(
+            {name: values[average].astype(values[name].dtype) for name, average in self.averages.items()}
+        )

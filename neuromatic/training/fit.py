@@ -12,6 +12,7 @@ from neuromatic import engines, schedules
 from neuromatic.errors import RecipeError
 from neuromatic.ir import parameters as weights
 from neuromatic.optimizers.steps import AVERAGE
+from neuromatic.recipe.masters import masters_of, with_fitting_masters
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.schedules import LearningRate
@@ -20,6 +21,7 @@ from neuromatic.training.history import History
 from neuromatic.training.inspector import Inspector
 from neuromatic.training.loop import fit
 from neuromatic.training.progress import Verbose, progress_for
+from neuromatic.training.tolerance import Tolerance
 
 Array = NDArray[Any]
 
@@ -39,7 +41,7 @@ def train_model(
     engine: str,
     engine_options: Mapping[str, Any],
     verbose: Verbose,
-    tolerance: tuple[float, float],
+    tolerance: Tolerance,
 ) -> tuple[History, ModelProto | None]:
     """Train a copy of ``model``; returns the history and the copy, or None where nothing was trained.
 
@@ -50,7 +52,7 @@ def train_model(
     if epochs == 0:
         return History(), None
     rate = _learning_rate(model, recipe, learning_rate)
-    progress = progress_for(verbose)
+    progress, model = progress_for(verbose), with_fitting_masters(model, recipe)
     program = engines.find(engine).compile(model, seed=seed, options=engine_options)
     try:
         first_step = _steps_done(model, recipe)
@@ -65,7 +67,7 @@ def train_model(
             seed=seed,
             shuffle=shuffle,
             validation=validation,
-            callbacks=[*_take_averages(recipe), *callbacks, *progress],
+            callbacks=[*_take_averages(model, recipe), *callbacks, *progress],
             first_step=first_step,
             inspector=inspector,
         )
@@ -88,9 +90,10 @@ def _learning_rate(model: ModelProto, recipe: Recipe, given: LearningRate | None
     return rate
 
 
-def _take_averages(recipe: Recipe) -> list[Callback]:
+def _take_averages(model: ModelProto, recipe: Recipe) -> list[Callback]:
     """What ends a run of an optimizer that keeps moving averages, before the callbacks that were given."""
     named = {name: f"{AVERAGE}/{name}" for name in recipe.trainable}
+    named |= {m: named[name] for name, m in masters_of(model, recipe).items() if name in named}
     averages = {name: average for name, average in named.items() if average in recipe.updates}
     return [TakeAverages(averages)] if averages and recipe.optimizer is not None else []
 

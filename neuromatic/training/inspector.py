@@ -18,6 +18,7 @@ from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import evaluation_part
 from neuromatic.saving import writer
 from neuromatic.training.divergence import first_not_finite
+from neuromatic.training.tolerance import Tolerance
 from neuromatic.training.verification import Verification, Verifier
 
 Array = NDArray[Any]
@@ -40,7 +41,7 @@ class Inspector:
         recipe: Recipe,
         program: Program,
         data: Mapping[str, Array],
-        tolerance: tuple[float, float],
+        tolerance: Tolerance,
     ) -> None:
         self._model, self._recipe, self._program, self._data = model, recipe, program, data
         self._tolerance = tolerance

@@ -18,6 +18,7 @@ from neuromatic.ir.inference_form import inference_form
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.recipe.sections import strip
 from neuromatic.training.divergence import first_not_finite
+from neuromatic.training.tolerance import Tolerance, allowed
 
 Array = NDArray[Any]
 VERIFIED_ROWS = 256
@@ -59,10 +60,9 @@ class Verifier:
     """
 
     def __init__(
-        self, model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: tuple[float, float]
+        self, model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: Tolerance
     ) -> None:
-        self._model, self._program = model, program
-        self._atol, self._rtol = tolerance
+        self._model, self._program, self._tolerance = model, program, tolerance
         self._inputs = {name: data[name][:VERIFIED_ROWS] for name in data_inputs(model.graph)}
         self._rows = np.arange(len(next(iter(self._inputs.values()))))
         self._dataset = program.load(self._inputs)
@@ -115,13 +115,14 @@ class Verifier:
                 difference=float("inf"),
             )
         one, other = found.astype(np.float64), expected.astype(np.float64)
+        atol, rtol = allowed(model, name, expected, self._tolerance)
         nan = np.isnan(other)  # engines differ in what they make of what has no value
         if nan.any() and not self._was_nan(name):
             node = first_not_finite(strip(model), self._inputs)
             raise DivergedError(step, float("nan"), what=f"output {name!r}", node=node)
         with np.errstate(invalid="ignore"):
             difference = np.where(nan | (one == other), 0.0, np.abs(one - other))
-            close = difference <= self._atol + self._rtol * np.where(nan, 0.0, np.abs(other))
+            close = difference <= atol + rtol * np.where(nan, 0.0, np.abs(other))
         if close.all():
             return float(difference.max(initial=0.0))
         largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
@@ -134,7 +135,7 @@ class Verifier:
             )
         raise VerificationError(
             f"output {name!r} of the trained model differs by {largest:.3g} between the engine and "
-            f"onnxruntime (allowed: {self._atol:g} + {self._rtol:g} * |value|); the model is left as it was",
+            f"onnxruntime (allowed: {atol:g} + {rtol:g} * |value|); the model is left as it was",
             difference=largest,
         )
 
@@ -189,7 +190,7 @@ class Verifier:
 
 
 def verify(
-    model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: tuple[float, float]
+    model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: Tolerance
 ) -> Verification:
     """Compare a program with onnxruntime for the model written from it; see :class:`Verifier`."""
     return Verifier(model, program, data, tolerance).check(model, 0)
