@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import onnx.defs
-from onnx import ModelProto
+from onnx import FunctionProto, ModelProto, NodeProto
 
 from neuromatic.ir.graph import GraphBuilder
+from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.ir.traversal import upstream
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Value
@@ -25,5 +26,20 @@ def copy_part(g: GraphBuilder, model: ModelProto, outputs: Sequence[str], target
         if item.name in targets and not g.knows(item.name):
             value = types[item.name]
             g.input(value.name, value.dtype, value.shape or ())
+    for function in _called(model, nodes):
+        g.add_function(function)
     for node in nodes:
         g.include(node, [types.get(o, Value(o, 0, None)) for o in node.output if o])
+
+
+def _called(model: ModelProto, nodes: Sequence[NodeProto]) -> list[FunctionProto]:
+    """Neuromatic's functions that some nodes call, and those that these call."""
+    bodies = {f.name: f for f in model.functions if f.domain == NEUROMATIC_DOMAIN}
+    found: dict[str, FunctionProto] = {}
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        if node.domain == NEUROMATIC_DOMAIN and node.op_type in bodies.keys() - found:
+            found[node.op_type] = bodies[node.op_type]
+            pending += bodies[node.op_type].node
+    return list(found.values())

@@ -386,3 +386,12 @@ def test_weights_are_trained_through_their_own_rounding() -> None:
     history = net.train(x, x[:, :2], epochs=20, batch_size=32, verbose=0)
     assert history.step_losses[-1] < 0.2 * history.step_losses[0]
     np.testing.assert_array_equal(net.parameters()["scale"], np.float32(0.05))
+
+
+def test_a_recorded_penalty_stays_with_its_function(tmp_path: Path) -> None:
+    model = nm.Sequential((4,)).dense(3, kernel_regularizer="l2").loss("mse").optimizer("adam")
+    model.save(tmp_path / "penalized.onnx")
+    changed = nm.load(tmp_path / "penalized.onnx").metrics("mae")
+    x, y = np.ones((5, 4), np.float32), np.zeros((5, 3), np.float32)
+    assert changed.evaluate(x, y)["loss"] == pytest.approx(model.evaluate(x, y)["loss"], rel=1e-6)
+    assert changed.train(x, y, verbose=0).history["loss"] == pytest.approx([model.evaluate(x, y)["loss"]])
