@@ -29,6 +29,7 @@ from neuromatic.errors import UnknownNameError
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.sections import default_learning_rate
+from neuromatic.recipe.validation import dropped
 from neuromatic.saving.atomic import check_writable
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Logs, Run
@@ -256,6 +257,7 @@ def with_recipe(model: Model, settings: Settings) -> tuple[Model, LearningRate |
         UnknownNameError: a name that does not exist.
     """
     rate: LearningRate | None = settings.lr
+    lost = dropped(model.proto)
     if settings.new_head is not None:
         model = new_head(model, settings.new_head, settings)
     if settings.loss:
@@ -271,7 +273,8 @@ def with_recipe(model: Model, settings: Settings) -> tuple[Model, LearningRate |
             default = default_learning_rate(model.proto, model.recipe)
             rate = parse_schedule(settings.lr_schedule, settings.lr or default or 0.0)
     if model.recipe is None:
-        raise Failure("MODEL has no loss: choose one with --loss; --help lists them", USAGE)
+        more = f"; {lost}" if lost else ""
+        raise Failure(f"MODEL has no loss: choose one with --loss; --help lists them{more}", USAGE)
     if settings.metrics:
         named = by_output([name for given in settings.metrics for name in given.split(",") if name])
         model = model.metrics(named) if isinstance(named, dict) else model.metrics(*named)

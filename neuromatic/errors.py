@@ -7,6 +7,7 @@
     │  ├─ ShapeError                a layer or node cannot take the shape it was given
     │  ├─ InvalidModelError         an .onnx file does not parse or does not check
     │  └─ RecipeError               the training part of a model is missing or wrong
+    │     └─ StaleRecipeError       another program has changed the graph that it trains
     ├─ ConversionError              a graph cannot be carried to another format or engine
     │  ├─ UnsupportedOpError        the engine has no lowering for these operators
     │  └─ UnsupportedFeatureError   the operator is known, this use of it is not
@@ -32,6 +33,9 @@ import os
 from collections.abc import Iterable, Sequence
 
 from neuromatic.printable import printable
+
+STRIP = "neuromatic convert MODEL.onnx -o NEW.onnx --strip-training"
+"""The command that takes a recipe off a file."""
 
 
 class ParameterWarning(UserWarning):
@@ -62,6 +66,25 @@ class InvalidModelError(ModelError):
 
 class RecipeError(ModelError):
     """A model's ``training_info`` is missing, incomplete or inconsistent."""
+
+
+class StaleRecipeError(RecipeError):
+    """A recipe names weights or values that its graph has no longer: another program has changed the graph.
+
+    Attributes:
+        missing: the names, weights first.
+    """
+
+    def __init__(self, weights: Sequence[str], values: Sequence[str]) -> None:
+        self.missing = (*weights, *values)
+        named, kind = (weights, "weight") if weights else (values, "value")
+        some = ", ".join(repr(name) for name in named[:3]) + (" ..." if len(named) > 3 else "")
+        which = f"{len(named)} {kind}s" if len(named) > 1 else f"a {kind}"
+        super().__init__(
+            f"the recipe needs {which} that the graph no longer has ({some}): another program has quantised, "
+            f"folded or renamed what was there; train the file from before that, or take the recipe off "
+            f"with: {STRIP}"
+        )
 
 
 class ConversionError(NeuromaticError):

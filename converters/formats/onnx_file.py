@@ -68,6 +68,8 @@ def convert(
         tell(note)
         model = Model.from_proto(inference_form(model.proto))
     old = model.proto
+    if not strip_training:
+        _check_recipe(model.proto, raised=opset is not None, tell=tell)
     if strip_training:
         model = Model.from_proto(strip(model.proto))
     if opset is not None and opset != default_opset(model.proto):
@@ -77,6 +79,20 @@ def convert(
         difference = compare(old, model.proto, atol=atol, seed=seed)
     model.save(target)
     return difference
+
+
+def _check_recipe(model: ModelProto, *, raised: bool, tell: Callable[[str], object]) -> None:
+    """Tell of a recipe that cannot be used, for instance because another program has changed the graph.
+
+    Raises:
+        RecipeError: it would have to be raised to another opset.
+    """
+    try:
+        validate(model)
+    except RecipeError as error:
+        if raised:
+            raise
+        tell(f"the recipe cannot be used: {error}")
 
 
 def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> float:

@@ -21,7 +21,7 @@ from neuromatic._quiet import quiet
 from neuromatic.converters.formats.verify import verify
 from neuromatic.converters.tensorflow import engine
 from neuromatic.data import Field, input_fields
-from neuromatic.errors import ConversionError
+from neuromatic.errors import ConversionError, StaleRecipeError
 from neuromatic.inference import Session
 from neuromatic.ir.inference_form import inference_form, training_form_note
 from neuromatic.ir.types import FLOATS
@@ -29,6 +29,7 @@ from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder
 from neuromatic.recipe.sections import strip
 from neuromatic.recipe.trainable import trainable_names
+from neuromatic.recipe.validation import validate
 from neuromatic.saving.atomic import temporary_folder
 
 MARKER = "saved_model.pb"
@@ -69,6 +70,11 @@ def convert(
         raise ConversionError(f"{folder} exists and is not a SavedModel; it is left as it is")
     model = load(source).proto
     engine.load()
+    try:
+        validate(model)
+    except StaleRecipeError as error:  # of a recipe, only the list of what it trains is used here
+        tell(f"the recipe cannot be used: {error}")
+        model = strip(model)
     if note := training_form_note(model):
         tell(note)
     model = inference_form(model)

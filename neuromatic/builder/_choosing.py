@@ -22,7 +22,7 @@ from neuromatic.recipe.measures import Metrics
 from neuromatic.recipe.objective import Losses
 from neuromatic.recipe.parts import Parts
 from neuromatic.recipe.schema import Recipe
-from neuromatic.recipe.validation import validate
+from neuromatic.recipe.validation import dropped, validate
 from neuromatic.transfer import imported_models as preparing
 from neuromatic.transfer._edit import find_value
 from neuromatic.transfer.trainable_layers import doubts
@@ -166,5 +166,9 @@ class Choosing:
         if self.recipe is not None:
             return self.recipe
         if self._known_parts().objective is None:
-            raise RecipeError("the model has no loss; choose one with .loss(...), for instance .loss('mse')")
+            lost = dropped(self._proto)
+            raise RecipeError(
+                "the model has no loss; choose one with .loss(...), for instance .loss('mse')"
+                + (f"; {lost}" if lost else "")
+            )
         raise RecipeError("the model has no optimizer; choose one with .optimizer('adam')")

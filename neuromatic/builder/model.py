@@ -21,6 +21,7 @@ from neuromatic.data import (
     training_arrays,
     with_class_weights,
 )
+from neuromatic.errors import RecipeError
 from neuromatic.inference import Session, batches
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
@@ -299,8 +300,12 @@ class Model(Surgery):
         return Session(inference_form(strip(self._proto)))
 
     def summary(self) -> None:
-        """Print layers, shapes and parameters."""
-        print(printable(summary_text(self._proto, self.recipe)))
+        """Print layers, shapes and parameters, and what is wrong with the recipe if it cannot be used."""
+        try:
+            recipe, problem = self.recipe, ""
+        except RecipeError as error:
+            recipe, problem = None, f"\nthe recipe cannot be used: {error}"
+        print(printable(summary_text(self._proto, recipe) + problem))
 
     def plot(
         self,

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
 from onnx import GraphProto, ModelProto, TensorProto
 
-from neuromatic.errors import InvalidModelError, RecipeError
+from neuromatic.errors import STRIP, InvalidModelError, RecipeError, StaleRecipeError
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
-from neuromatic.ir.traversal import computed_values
+from neuromatic.ir.traversal import computed_values, graphs_in, reads
 from neuromatic.ir.types import FLOATS, combined, value_types
 from neuromatic.ir.values import Shape, Value, dtype_name, shape_text
 from neuromatic.metrics import RESULTS, result_of
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.schema import MetricSums, Recipe
 
+WITHOUT = f"to go on without the recipe: {STRIP}"
 REFUSED: tuple[type[Exception], ...] = (InvalidModelError, *ONNX_ERRORS)
 
 
@@ -29,11 +30,12 @@ def validate(model: ModelProto) -> Recipe | None:
     recipe = recipes.read(model)
     if recipe is None:
         return None
+    check_not_stale(model, recipe)
     try:
         onnx.checker.check_model(combined(model, weights=False))
         types = value_types(model)
     except REFUSED as error:
-        raise RecipeError(f"the training graph is not valid ONNX: {reason_of(error)}") from error
+        raise RecipeError(f"the training graph is not valid ONNX: {reason_of(error)}; {WITHOUT}") from error
     algorithm = model.training_info[0].algorithm
     initializers = {t.name for t in [*model.graph.initializer, *algorithm.initializer]}
     problems = [f"Gradient asks for {name!r}" for name in recipe.trainable if name not in initializers]
@@ -47,6 +49,44 @@ def validate(model: ModelProto) -> Recipe | None:
     for name, new in recipe.updates.items():
         _check_same_type(name, types[name], types[new])
     return recipe
+
+
+def check_not_stale(model: ModelProto, recipe: Recipe) -> None:
+    """Check that the graph still has what the recipe was made for.
+
+    Raises:
+        StaleRecipeError: names the weights and values that are gone.
+    """
+    algorithm = model.training_info[0].algorithm
+    fed = {recipe.learning_rate, *(t.name for t in recipe.targets), *(t.weights for t in recipe.targets)}
+    given = {*_made(model.graph), *_made(algorithm), *fed}
+    stored = {v.name for graph in (model.graph, algorithm) for v in [*graph.initializer, *graph.input]}
+    read = dict.fromkeys(name for node in algorithm.node for name in reads(node))
+    bound = [name for name in recipe.updates if name in read and name not in recipe.trainable]
+    weights = [name for name in [*recipe.trainable, *bound] if name not in stored]
+    values = [name for name in read if name not in given and name not in weights]
+    if weights or values:
+        raise StaleRecipeError(weights, values)
+
+
+def dropped(model: ModelProto) -> str | None:
+    """One sentence on a model that another program has taken the recipe off; None where none has."""
+    if model.training_info or not any(p.key == recipes.METADATA_KEY for p in model.metadata_props):
+        return None
+    return (
+        "another program has dropped the recipe that this file had (its metadata are still there): choose "
+        "loss and optimizer anew"
+    )
+
+
+def _made(graph: GraphProto) -> Iterator[str]:
+    """The names of all values that a graph has, those inside the graphs of its nodes included."""
+    yield from (v.name for v in [*graph.input, *graph.initializer])
+    yield from (s.values.name for s in graph.sparse_initializer)
+    for node in graph.node:
+        yield from node.output
+        for inner in graphs_in(node):
+            yield from _made(inner)
 
 
 def _check_values(recipe: Recipe, types: Mapping[str, Value]) -> None:
@@ -137,5 +177,5 @@ def _check_same_type(name: str, old: Value, new: Value) -> None:
     if not fits:
         raise RecipeError(
             f"update_binding replaces {name!r} {old.shape} by {new.name!r} {new.shape}, "
-            f"which has another type or shape"
+            f"which has another type or shape ({dtype_name(old.dtype)}, {dtype_name(new.dtype)}); {WITHOUT}"
         )

@@ -18,6 +18,7 @@ from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import FLOATS
 from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.validation import dropped
 from neuromatic.reports import flops
 from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer import trainable_layers as selection
@@ -129,7 +130,7 @@ def normalizations(model: ModelProto, frozen: frozenset[str]) -> dict[str, int]:
 def traces(model: ModelProto) -> list[str]:
     """What exporters seem to have done to a model, and what to do about it."""
     by_others, training = model.producer_name != "neuromatic", training_form_note(model)
-    found = [training] if training else []
+    found = [line for line in (training, dropped(model)) if line]
     if by_others and _is_folded(model):
         found.append(
             "Conv with bias followed directly by an activation everywhere and no BatchNormalization: it was "

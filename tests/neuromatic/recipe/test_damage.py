@@ -51,11 +51,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     ),
     "a value from nowhere": (
         lambda m: node(m, "loss/Mul").input.__setitem__(0, "nowhere"),
-        "the training graph is not valid ONNX: Nodes in a graph must be topologically sorted, however input "
-        "'nowhere' of node:",
+        "the recipe needs a value that the graph no longer has ('nowhere'): another program has ",
     ),
     "a value computed twice": (
-        lambda m: node(m, "loss/Mul").output.__setitem__(0, "loss/Sub"),
+        lambda m: algorithm(m).node.append(node(m, "loss/Sub")),
         "the training graph is not valid ONNX: Graph must be in single static assignment (SSA) form, however "
         "'loss/Sub' has been used as output names multiple times.",
     ),

@@ -140,7 +140,7 @@ def test_nan_and_infinity_equal_themselves_and_nothing_else() -> None:
 def test_recipes_are_compared() -> None:
     plain, first = linear(), trained_by_sgd()
     found = compare(plain, first)
-    assert any(line.startswith("+ neuromatic.recipe.schema:") for line in found.recipe)
+    assert any(line.startswith("+ neuromatic.recipe:") for line in found.recipe)
     assert not found.nodes
     second = (
         Model.from_proto(linear())
