@@ -326,6 +326,9 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
             for key, value in config["arguments"].items()
         }
         cls: Any = SCHEDULES[config["name"]]
-        return cls(**arguments)  # type: ignore[no-any-return]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        found: Schedule = cls(**arguments)
+        for step in (0, 1, 1000):  # arguments of a wrong kind may show only there
+            float(found(step))
+        return found
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RecipeError(f"the file names a schedule that cannot be made: {config}: {error!r}") from error

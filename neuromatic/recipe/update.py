@@ -69,13 +69,14 @@ def _named(model: ModelProto, recipe: Recipe, config: Mapping[str, Any], rate: f
     """
     try:
         found = optimizers.from_config(config, rate, model.functions)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        stored = {t.name: t for t in model.graph.initializer if t.name in recipe.trainable}
+        values = {name: Value(name, t.data_type, tuple(t.dims)) for name, t in stored.items()}
+        rules = {name: found.rule(value) for name, value in values.items()}
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise RecipeError(f"{NOT_KEPT} ({error!r})") from error
     named = {node.name: node for node in model.training_info[0].algorithm.node}
-    stored = {t.name: t for t in model.graph.initializer}
-    for name in recipe.trainable:
-        node, tensor = named.get(f"update/{name}"), stored[name]
-        rule = found.rule(Value(name, tensor.data_type, tuple(tensor.dims)))
+    for name, rule in rules.items():
+        node = named.get(f"update/{name}")
         if node is None or (node.domain, node.op_type) != (rule.domain, rule.op):
             raise RecipeError(NOT_KEPT)
     return found
@@ -93,15 +94,15 @@ def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str, held: st
     makers: dict[str, NodeProto] = {output: n for n in algorithm.node for output in n.output}
     node = makers.get(recipe.updates.get(held, ""))
     if node is not None and node.name == f"{CONSTRAINT}/{parameter}":
-        node = makers.get(node.input[0])
+        node = makers.get(next(iter(node.input), ""))
     if node is None or len(node.input) < 4 or len(node.output) != len(node.input) - 3:
         raise RecipeError(NOT_KEPT)
     rate, gradient = makers.get(node.input[0]), makers.get(node.input[3])
     own_rate = node.input[0] == recipe.learning_rate
     if rate is not None and rate.op_type == "Cast":
-        own_rate = rate.input[0] == recipe.learning_rate
+        own_rate = next(iter(rate.input), "") == recipe.learning_rate
     if gradient is not None and gradient.op_type == "Cast" and held != parameter:
-        gradient = makers.get(gradient.input[0])
+        gradient = makers.get(next(iter(gradient.input), ""))
     stored = {t.name for t in algorithm.initializer}
     own_gradient = gradient is not None and recipes.is_gradient(gradient)
     fits = own_rate and own_gradient and node.input[2] == held and stored.issuperset(node.input[4:])

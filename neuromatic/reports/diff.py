@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.values import Value, dtype_name, shape_text
@@ -117,9 +117,15 @@ def _nodes(graph: GraphProto) -> list[str]:
 def _node(node: NodeProto) -> str:
     """A node as one line: ``y = Op(a, b) {attribute: value} [name]``."""
     domain = f"{node.domain}." if node.domain not in ("", "ai.onnx") else ""
-    given = ", ".join(f"{a.name}: {_short(helper.get_attribute_value(a))}" for a in node.attribute)
+    given = ", ".join(f"{a.name}: {_attribute(a)}" for a in node.attribute)
     attributes, name = f" {{{given}}}" if given else "", f" [{node.name}]" if node.name else ""
     return f"{', '.join(node.output)} = {domain}{node.op_type}({', '.join(node.input)}){attributes}{name}"
+
+
+def _attribute(attribute: AttributeProto) -> str:
+    """An attribute's value as text, or the name of the function's attribute that it stands for."""
+    reference = attribute.ref_attr_name
+    return f"@{reference}" if reference else _short(helper.get_attribute_value(attribute))
 
 
 def _short(value: Any) -> str:

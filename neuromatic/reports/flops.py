@@ -39,7 +39,8 @@ def estimate(model: ModelProto, node: NodeProto, shapes: Sizes) -> int:
     Args:
         model: holds the functions.
         node: the node.
-        shapes: of its inputs and outputs, by name; a node of unknown shapes counts as none.
+        shapes: of its inputs and outputs, by name; a node of unknown shapes, or of some that do not fit it,
+            counts as none.
     """
     if node.op_type in FREE and node.domain in ("", "ai.onnx"):
         return 0
@@ -53,7 +54,10 @@ def estimate(model: ModelProto, node: NodeProto, shapes: Sizes) -> int:
         return prod(output) * sum(n.op_type not in FREE for n in function.node)
     if node.op_type in _PRODUCTS:
         operands = [shapes.get(name, ()) for name in node.input]
-        return _PRODUCTS[node.op_type](node, operands, output)
+        try:
+            return _PRODUCTS[node.op_type](node, operands, output)
+        except IndexError:  # shapes that do not fit the operator
+            return 0
     if node.op_type.startswith(("Reduce", "Global")) or node.op_type in ("ArgMax", "ArgMin"):
         return prod(inputs[0] or ())
     return PER_ELEMENT.get(node.op_type, 1) * prod(output)

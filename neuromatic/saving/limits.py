@@ -24,7 +24,16 @@ from math import prod
 
 import onnx
 import onnx.inliner
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    helper,
+)
 
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
@@ -62,8 +71,10 @@ def check_structure(model: ModelProto) -> None:
         if isinstance(body, GraphProto):
             _check_interface(body)
         for attribute in _walk.attributes(body):
-            for item in (attribute.s, *attribute.strings):
-                _check_text(item, f"attribute {attribute.name!r}")
+            _check_attribute(attribute)
+    for node in _nodes_outside_functions(model):
+        for name in (a.name for a in node.attribute if a.ref_attr_name):
+            raise InvalidModelError(f"attribute {name!r} refers to that of a function, but is in none")
     for tensor in _walk.tensors(model):
         _check_tensor(tensor)
     for sparse in _walk.sparse_tensors(model):
@@ -185,6 +196,37 @@ def _check_type(name: str, kind: TypeProto) -> None:
     for element in (kind.tensor_type.elem_type, kind.sparse_tensor_type.elem_type, kind.map_type.key_type):
         if element not in TensorProto.DataType.values():
             raise InvalidModelError(f"{name!r} has unknown type {element}")
+
+
+def _nodes_outside_functions(model: ModelProto) -> Iterator[NodeProto]:
+    pending = [model.graph, *(g for i in model.training_info for g in (i.initialization, i.algorithm))]
+    while pending:
+        for node in pending.pop().node:
+            yield node
+            pending += _walk.graphs_in(node)
+
+
+SINGLE = {
+    AttributeProto.TENSOR: "t",
+    AttributeProto.GRAPH: "g",
+    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
+    AttributeProto.TYPE_PROTO: "tp",
+}
+"""The types of attributes of one message, and the fields that hold it."""
+
+
+def _check_attribute(attribute: AttributeProto) -> None:
+    """An attribute is of a type that there is, has what it is to hold, and text in it is text."""
+    for item in (attribute.s, *attribute.strings):
+        _check_text(item, f"attribute {attribute.name!r}")
+    if attribute.ref_attr_name:
+        return
+    if not attribute.type:
+        raise InvalidModelError(f"attribute {attribute.name!r} has no type")
+    field = SINGLE.get(attribute.type)
+    if field is not None and not attribute.HasField(field):
+        kind = AttributeProto.AttributeType.Name(attribute.type)
+        raise InvalidModelError(f"attribute {attribute.name!r} of type {kind} has no value")
 
 
 def _check_text(data: bytes, where: str) -> None:
