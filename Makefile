@@ -9,7 +9,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help python venv cntk train train-cntk generated test lint types tests cntk-for-tests clean
+.PHONY: help python venv cntk train train-cntk generated test lint types tests cntk-for-tests fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -108,6 +108,12 @@ cntk-for-tests: .venv/.dev
 
 tests: .venv/.dev cntk-for-tests ## pytest, doctests included
 	$(BIN)/python -m pytest -n 2
+
+CASES ?= 100000
+SEED ?= $(shell date +%s)
+
+fuzz: .venv/.dev ## damage 100,000 files and do everything with them (CASES= and SEED= choose others)
+	$(BIN)/python -m tests.hostile.fuzz --cases $(CASES) --seed $(SEED)
 
 clean: ## remove what was built, trained and cached (to remove the installation: rm -r .venv .venv-cntk)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage \
