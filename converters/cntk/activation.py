@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk._elementwise import lower_unary
 from neuromatic.converters.cntk.graph import Tensor, Value
 from neuromatic.converters.cntk.math import named, sign
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
+
+LOWEST = -3.0e38
+"""In place of minus infinity."""
 
 
 def _softplus(x: Tensor) -> Tensor:
@@ -41,8 +46,12 @@ lower_unary("Mish", (18, 22), "X", _tanh_gate)
 
 
 def log_softmax_along(x: Tensor, axis: int) -> Tensor:
-    """x - log(sum(exp(x), axis)), stable."""
-    return ck.minus(x, ck.reduce("reduce_log_sum_exp", x, [axis], keepdims=True))
+    """x - log(sum(exp(x), axis)), stable.
+
+    CNTK's sum is NaN where it begins with minus infinities, as masks of attention have them.
+    """
+    finite = ck.binary("element_max", x, ck.number(LOWEST))
+    return ck.minus(x, ck.reduce("reduce_log_sum_exp", finite, [axis], keepdims=True))
 
 
 def softmax_along(x: Tensor, axis: int) -> Tensor:
@@ -81,6 +90,32 @@ def log_softmax_of_matrix(scope: Scope, input: Tensor, *, axis: int) -> Tensor:
     https://onnx.ai/onnx/operators/onnx__LogSoftmax.html
     """
     return ck.reshape(log_softmax_along(as_matrix(input, axis), -1), input.shape)
+
+
+def _hardmax_along(x: Tensor, axis: int) -> Tensor:
+    """1 at the first of the largest elements along an axis, 0 elsewhere."""
+    axis %= x.rank
+    size = x.shape[axis]
+    if size is None:
+        raise ck.CannotRecordError("the largest row of a batch")
+    place = ck.reduce("argmax", x, [axis], keepdims=True)
+    numbers = np.arange(size, dtype=np.float32).reshape([size] + [1] * (x.rank - axis - 1))
+    return ck.binary("equal", place, numbers, x.dtype)
+
+
+@ops.lowers("Hardmax", since=(13,))
+def hardmax(scope: Scope, input: Tensor, *, axis: int) -> Tensor:
+    """1 at the first of the largest elements along an axis.
+
+    https://onnx.ai/onnx/operators/onnx__Hardmax.html.  13: one axis, the last by default.
+    """
+    return _hardmax_along(input, axis)
+
+
+@ops.lowers("Hardmax", since=(1, 11))
+def hardmax_of_matrix(scope: Scope, input: Tensor, *, axis: int) -> Tensor:
+    """Hardmax over all dimensions from ``axis`` on.  https://onnx.ai/onnx/operators/onnx__Hardmax.html"""
+    return ck.reshape(_hardmax_along(as_matrix(input, axis), -1), input.shape)
 
 
 def as_matrix(x: Tensor, axis: int) -> Tensor:

@@ -23,10 +23,11 @@ def gather(scope: Scope, data: Value, indices: Value, *, axis: int) -> Tensor:
 
     https://onnx.ai/onnx/operators/onnx__Gather.html.  11: negative indices.
     """
-    if isinstance(indices, HostValue):
-        raise ck.CannotRecordError("indices that depend on the batch size or the step")
-    x = ck.tensor(data, scope.context.graph)
+    graph = scope.context.graph
+    x = ck.tensor(data, graph)
     axis %= x.rank
+    if isinstance(indices, HostValue):
+        indices = ck.tensor(indices, graph)
     if isinstance(indices, np.ndarray):
         return _picked(x, indices, axis)
     if x.batch is None:
@@ -121,6 +122,40 @@ def gather_elements(scope: Scope, data: Value, indices: Value, *, axis: int) -> 
     candidates = ck.transpose(ck.expand_dims(x, [x.rank]), _swapped(x.rank, axis))
     chosen = ck.select(_hot(places, size), candidates, ck.number(0.0))
     return ck.with_dtype(ck.reduce("reduce_sum", chosen, [-1], keepdims=False), x.dtype)
+
+
+@ops.lowers("GatherND", since=(11, 12, 13))
+def gather_nd(scope: Scope, data: Value, indices: Value, *, batch_dims: int) -> Tensor:
+    """data[indices[..., 0], indices[..., 1], ...], after ``batch_dims`` axes that both have.
+
+    Of data that are the same for all rows; at places of the batch only if they are constant.
+    https://onnx.ai/onnx/operators/onnx__GatherND.html.  12: batch_dims.
+    """
+    graph = scope.context.graph
+    x, places = ck.tensor(data, graph), ck.tensor(indices, graph)
+    depth = places.shape[-1]
+    if batch_dims or x.batch is not None or depth is None:
+        raise ck.CannotRecordError("places in each row of the batch")
+    sizes, rest = x.static[:depth], x.static[depth:]
+    last, number = places.rank - 1, None
+    for i, size in enumerate(sizes):
+        one = _from_front(ck.squeeze(ck.slice_axis(places, last, i, i + 1), [last]), size)
+        number = one if number is None else ck.plus(ck.scaled(number, float(size)), one)
+    assert number is not None
+    return _looked_up(ck.reshape(x, [int(np.prod(sizes)), *rest]), number, 0)
+
+
+@ops.lowers("Compress", since=(9, 11, 28))
+def compress(scope: Scope, input: Value, condition: Value, *, axis: int | None) -> Tensor:
+    """The elements along an axis, or of all, where a constant condition holds.
+
+    https://onnx.ai/onnx/operators/onnx__Compress.html.  11: negative axes.
+    """
+    x = ck.tensor(input, scope.context.graph)
+    if axis is None:
+        x, axis = ck.reshape(x, [_count(x)]), 0
+    chosen = np.flatnonzero(ck.array(condition, "the condition"))
+    return _picked(x, chosen, axis % x.rank)
 
 
 def _swapped(rank: int, axis: int) -> list[int]:

@@ -32,6 +32,29 @@ lower_binary("Xor", (7,), _compared("not_equal"))
 lower_unary("Not", (1,), "X", _not)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def _is_nan(x: Tensor) -> Tensor:
+    return ck.binary("not_equal", x, x, dtype=np.bool_)
+
+
+lower_unary("IsNaN", (9, 13, 20), "X", _is_nan)
+
+
+@ops.lowers("IsInf", since=(10, 20))
+def is_inf(scope: Scope, X: Tensor, *, detect_negative: int, detect_positive: int) -> Tensor:
+    """Whether an element is infinite, of the signs that are asked for.
+
+    https://onnx.ai/onnx/operators/onnx__IsInf.html.  20: more types.
+    """
+    above = ck.binary("greater", X, ck.number(LARGEST), np.bool_)
+    below = ck.binary("less", X, ck.number(-LARGEST), np.bool_)
+    if not (detect_negative and detect_positive):
+        return above if detect_positive else below if detect_negative else ck.multiply(above, below)
+    return ck.binary("element_max", above, below)
+
+
 @ops.lowers("Where", since=(9, 16))
 def where(scope: Scope, condition: Value, X: Value, Y: Value) -> Tensor:
     """x where the condition holds, else y; all broadcast.  https://onnx.ai/onnx/operators/onnx__Where.html"""

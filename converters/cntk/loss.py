@@ -54,7 +54,8 @@ def _of_log_probabilities(
 ) -> Tensor:
     """The losses weighted by class and reduced; the mean is over the sum of the weights that count."""
     truth = class_factors(labels, log_p, weights, ignore_index)
-    losses = ck.unary("negate", ck.reduce("reduce_sum", ck.multiply(log_p, truth), [1], keepdims=False))
+    chosen = ck.select(truth, log_p, ck.number(0.0))  # others may be minus infinity
+    losses = ck.unary("negate", ck.reduce("reduce_sum", ck.multiply(chosen, truth), [1], keepdims=False))
     if reduction == "none":
         return losses
     axes = list(range(losses.rank))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from neuromatic.converters.cntk import (
     activation,
     constant,
+    control,
     conv,
     einsum,
     extend,
@@ -29,6 +30,7 @@ from neuromatic.converters.cntk.registry import ops
 __all__ = [
     "activation",
     "constant",
+    "control",
     "conv",
     "einsum",
     "extend",

@@ -71,6 +71,41 @@ lower_binary("Mul", (7, 13, 14), ck.multiply)
 lower_binary("Div", (7, 13, 14), _divide)
 
 
+def _rounded(x: Tensor) -> Tensor:
+    """To the nearest integer, halves to the even one."""
+    whole = ck.unary("floor", x)
+    rest = ck.minus(x, whole)
+    half = ck.unary("floor", ck.scaled(whole, 0.5))
+    odd = ck.minus(whole, ck.scaled(half, 2.0))
+    up = ck.binary("greater", rest, ck.number(0.5))
+    return ck.plus(whole, ck.plus(up, ck.multiply(ck.binary("equal", rest, ck.number(0.5)), odd)))
+
+
+lower_unary("Round", (11, 22), "X", _rounded)
+
+
+@ops.lowers("Mod", since=(10, 13, 28))
+def mod(scope: Scope, A: Value, B: Value, *, fmod: int) -> Tensor:
+    """A - B floor(A / B), with the sign of B; with ``fmod`` A - B trunc(A / B), with the sign of A.
+
+    The gradient is 1 for A and minus the rounded quotient for B.
+    https://onnx.ai/onnx/operators/onnx__Mod.html.  13: bfloat16.  28: floats without fmod.
+    """
+    graph = scope.context.graph
+    a, b = ck.tensor(A, graph), ck.tensor(B, graph)
+    quotient = ck.unary("stop_gradient", ck.divide(a, b))
+    turns = truncated(quotient) if fmod else ck.unary("floor", quotient)
+    zero = ck.number(0.0)  # also in place of what infinity times zero is
+    rest = ck.minus(a, ck.select(turns, ck.multiply(b, turns), zero))
+    # CNTK divides by a rounded reciprocal, so that a quotient may be one too low or too high.
+    size, like = ck.unary("abs", b), ck.unary("stop_gradient", a if fmod else b)
+    inward = ck.unary("stop_gradient", ck.multiply(rest, sign(like)))
+    turn = ck.multiply(size, sign(like))
+    rest = ck.minus(rest, ck.select(ck.binary("greater_equal", inward, size), turn, zero))
+    rest = ck.plus(rest, ck.select(ck.binary("less", inward, zero), turn, zero))
+    return rest if a.dtype.kind in "iu" else ck.select(size, rest, ck.number(float("nan")))
+
+
 @ops.lowers("Pow", since=(7, 12, 13, 15))
 def pow(scope: Scope, X: Value, Y: Value) -> Tensor:
     """Z = X ** Y in the type of X; the usual constant exponents without logarithms.

@@ -108,12 +108,13 @@ def _trained(
 ) -> Tensor | tuple[Tensor, ...]:
     """Y, and what else the node has as outputs: running mean and variance; below opset 14 the batch's."""
     if scope.context.training:
-        y, *batch = _by_batch(X, scale, B, epsilon)
+        y, mean, unbiased = _by_batch(X, scale, B, epsilon)
         if len(scope.outputs) == 1:
             return y
-        if scope.wants(3) or scope.wants(4):
-            raise ck.CannotRecordError("its outputs saved_mean and saved_var")
-        return y, *_moved(X, old, (batch[0], batch[1]), momentum)
+        moved = _moved(X, old, (mean, unbiased), momentum)
+        # Below opset 14 the node names the batch's own statistics too; zeros make them ``_moved``'s.
+        zeros = np.zeros(mean.static, np.float32)
+        return y, *moved, *_moved(X, (zeros, zeros), (mean, unbiased), 0.0)
     y, mean, var = _composed(X, scale, B, epsilon)
     if len(scope.outputs) == 1:
         return y

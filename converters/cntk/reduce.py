@@ -17,6 +17,9 @@ from neuromatic.converters.cntk.math import truncated
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
+LOWEST = -3.0e38
+"""In place of minus infinity."""
+
 Reduction = Callable[[Tensor, Sequence[int], bool], Tensor]
 
 
@@ -83,7 +86,12 @@ def _log_sum(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
 
 def _log_sum_exp(x: Tensor, axes: Sequence[int], keepdims: bool) -> Tensor:
     if x.batch is None or x.batch not in [axis % x.rank for axis in axes]:
-        return ck.reduce("reduce_log_sum_exp", x, axes, keepdims=keepdims)
+        # CNTK's own is NaN where it begins with minus infinities.
+        found = ck.reduce(
+            "reduce_log_sum_exp", ck.binary("element_max", x, ck.number(LOWEST)), axes, keepdims=keepdims
+        )
+        nothing = ck.binary("less", found, ck.number(LOWEST / 2))
+        return ck.with_dtype(ck.select(nothing, ck.number(-np.inf), found), x.dtype)
     largest = ck.unary("stop_gradient", ck.reduce("reduce_max", x, axes, keepdims=True))
     total = ck.reduce("reduce_sum", ck.unary("exp", ck.minus(x, largest)), axes, keepdims=True)
     result = ck.plus(ck.unary("log", total), largest)
