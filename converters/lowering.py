@@ -192,26 +192,26 @@ class _Planner:
             return self.function_step(node, local, bound, (*stack, identity))
         opset = opsets.get(domain, 1 if domain else 0)
         lowering = self.registry.find(node.op_type, opset, domain)
-        if lowering is not None:
-            attributes = {
-                name: self.graph_of_node(value, opsets, bound, stack)
-                if isinstance(value, GraphProto)
-                else value
-                for name, value in resolve_attributes(node, lowering.schema.attributes, bound).items()
-            }
-            where = describe(node, lowering.key)
-            return Step(where, lowering, tuple(node.input), tuple(node.output), attributes)
-        body = self.schema_function(node, opset, domain, bound, stack)
-        if body is not None:
-            return self.function_step(node, body, bound, stack)
         reason = ""
-        if domain == onnx_ml.DOMAIN and node.op_type in onnx_ml.FORMS:
-            try:
-                return self.function_step(node, self.ml_function(node, opset, bound, stack), bound, stack)
-            except onnx_ml.NoFormError as error:
-                reason = f": {error}"
-        self.problems.append(self.problem(node, opset, domain) + reason)
-        return None
+        if lowering is None:
+            body = self.schema_function(node, opset, domain, bound, stack)
+            if body is None and domain == onnx_ml.DOMAIN and node.op_type in onnx_ml.FORMS:
+                try:
+                    body = self.ml_function(node, opset, bound, stack)
+                except onnx_ml.NoFormError as error:
+                    reason = f": {error}"
+            if body is not None:
+                return self.function_step(node, body, bound, stack)
+            lowering = self.registry.otherwise(node.op_type, opset, domain)
+        if lowering is None:
+            self.problems.append(self.problem(node, opset, domain) + reason)
+            return None
+        attributes = {
+            name: self.graph_of_node(value, opsets, bound, stack) if isinstance(value, GraphProto) else value
+            for name, value in resolve_attributes(node, lowering.schema.attributes, bound).items()
+        }
+        where = describe(node, lowering.key)
+        return Step(where, lowering, tuple(node.input), tuple(node.output), attributes)
 
     def graph_of_node(
         self, graph: GraphProto, opsets: Opsets, bound: Mapping[str, Any], stack: tuple[FunctionKey, ...]

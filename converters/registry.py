@@ -126,6 +126,10 @@ class Registry:
         schema = find_schema(op, opset, domain)
         return None if schema is None else self._lowerings.get(OpKey(domain, op, schema.since_version))
 
+    def otherwise(self, op: str, opset: int, domain: str = "") -> Lowering | None:
+        """What stands for an operator that has neither a lowering nor a function; by default nothing does."""
+        return None
+
     def versions(self, op: str, domain: str = "") -> list[int]:
         """The schema versions of ``op`` that have a lowering, in order."""
         return sorted(key.since_version for key in self._lowerings if (key.domain, key.op) == (domain, op))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,59 +14,139 @@ from neuromatic.converters import lowering
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
 from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.converters.cntk.prefix import HostOnly, HostRegistry, Prefix
 from neuromatic.converters.cntk.recording import RecordingContext, call
+from neuromatic.errors import UnsupportedFeatureError
 
 Array = NDArray[Any]
 
 
+@dataclass
+class Run:
+    """A graph as CNTK is to compute it, with the inputs that it is computed for.
+
+    Attributes:
+        graph: what was recorded.
+        values: every value by name.
+        outputs: names of the model's outputs.
+        inputs: all inputs by name.
+        moment: the number of rows.
+        hosted: names of the values that CNTK does not compute though it was asked to, and of outputs that
+            are constant.
+    """
+
+    graph: Graph
+    values: dict[str, Any]
+    outputs: list[str]
+    inputs: Mapping[str, Any]
+    moment: Moment
+    hosted: list[str] = field(default_factory=list)
+
+
 def run_model(
     model: ModelProto,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Any],
     worker: Worker,
     *,
     batched: Collection[str] = (),
     known: Collection[str] = (),
-) -> dict[str, Array]:
-    """The outputs of a model's graph by name, for inputs by name.
+    host: bool = False,
+) -> dict[str, Any]:
+    """The outputs of a model's graph by name, for inputs by name; see :func:`record_model`."""
+    return computed(record_model(model, inputs, batched=batched, known=known, host=host), worker)
+
+
+def record_model(
+    model: ModelProto,
+    inputs: Mapping[str, Any],
+    *,
+    batched: Collection[str] = (),
+    known: Collection[str] = (),
+    host: bool = False,
+) -> Run:
+    """Record a graph for inputs by name.
 
     Args:
         model: its initializers are constants.
         inputs: an array for each input of the graph that has no initializer.
-        worker: who computes.
         batched: names of inputs whose first axis is CNTK's batch; the others are of fixed shape.
         known: names of inputs to use as constants, such as axes and shapes.
+        host: whether onnxruntime computes what CNTK refuses, for these inputs.
 
     Raises:
         UnsupportedOpError: CNTK has no lowering for some nodes.
         UnsupportedFeatureError: a node uses an operator in a way that is not handled.
     """
-    plan = lowering.plan(model, ops)
+    plan = lowering.plan(model, HostRegistry(ops) if host else ops)
     graph = Graph()
     values: dict[str, Any] = dict(lowering.initial_values(model))
-    fed = [name for name in inputs if name not in known]
     for name, array in inputs.items():
-        if name in known:
+        if not isinstance(array, np.ndarray):
+            values[name] = HostOnly("what is no tensor", array)
+        elif name in known:
             values[name] = array
         else:
             shape = [None, *array.shape[1:]] if name in batched else array.shape
             values[name] = graph.input(name, shape, array.dtype)
-    lowering.run(plan, values, RecordingContext(graph=graph, values=values), call)
-    names = [output.name for output in model.graph.output]
+    context = RecordingContext(graph=graph, values=values)
     moment = Moment(next((len(inputs[name]) for name in batched), 1))
-    recorded = {name: values[name] for name in names if isinstance(values[name], Tensor)}
-    found: dict[str, Array] = {
-        name: values[name].at(moment) if isinstance(values[name], HostValue) else values[name]
-        for name in names
-        if name not in recorded
-    }
+    made = Run(graph, values, [o.name for o in model.graph.output], inputs, moment)
+    if host:
+        _run_or_host(plan, model, inputs, context, made.hosted)
+    else:
+        lowering.run(plan, values, context, call)
+    made.hosted.extend(name for name in made.outputs if not isinstance(values[name], Tensor))
+    return made
+
+
+def computed(run: Run, worker: Worker) -> dict[str, Any]:
+    """The outputs of a recorded graph by name."""
+    found: dict[str, Any] = {}
+    recorded: dict[str, Tensor] = {}
+    for name in run.outputs:
+        value = run.values[name]
+        if isinstance(value, Tensor):
+            recorded[name] = value
+        else:
+            found[name] = _of_host(value, run.moment)
     if recorded:
-        outputs = [t.register for t in recorded.values()]
-        worker.build("evaluate", graph, described(graph, outputs=outputs, loss=False))
-        arrays = [np.asarray(inputs[name], np.float32) for name in fed]
-        results = worker.run_arrays("evaluate", feeds_at(graph, moment), dict(zip(fed, arrays, strict=True)))
+        header = described(run.graph, outputs=[t.register for t in recorded.values()], loss=False)
+        worker.build("evaluate", run.graph, header)
+        fed = {e["name"]: np.asarray(run.inputs[e["name"]], np.float32) for e in header["inputs"]}
+        results = worker.run_arrays("evaluate", feeds_at(run.graph, run.moment), fed)
         found |= {n: as_onnx(v, t) for v, (n, t) in zip(results, recorded.items(), strict=True)}
         worker.forget(programs=["evaluate"])
     return found
+
+
+def _run_or_host(
+    plan: lowering.Plan,
+    model: ModelProto,
+    inputs: Mapping[str, Any],
+    context: RecordingContext,
+    hosted: list[str],
+) -> None:
+    """Record a plan; what CNTK refuses is computed by onnxruntime."""
+    prefix = Prefix(model, ())
+    for step in plan.steps:
+        try:
+            lowering.run(lowering.Plan((step,)), context.values, context, call)
+        except UnsupportedFeatureError:
+            names = [name for name in step.outputs if name]
+            if not prefix.covers(names):
+                raise
+            found = prefix.run(names, inputs)
+            hosted.extend(names)
+            context.values.update(
+                (n, v if isinstance(v, np.ndarray) else HostOnly("what is no tensor", v))
+                for n, v in found.items()
+            )
+
+
+def _of_host(value: Any, moment: Moment) -> Any:
+    if isinstance(value, HostOnly):
+        return value.value
+    return value.at(moment) if isinstance(value, HostValue) else value
 
 
 def as_onnx(value: Array, like: Tensor) -> Array:

@@ -40,16 +40,12 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
     rows = np.resize(rows, max(LEAST_ROWS, len(rows)))
     inputs = {name: array[rows] for name, array in dataset.head.items()}
     part = evaluation_part(program.model, program.recipe)
-    recorded = program.recorder.record("evaluate", dataset.spec)
-    names = [
-        name
-        for node in part.graph.node
-        for name in node.output
-        if name and isinstance(recorded.values.get(name), Tensor)
-    ]
-    shown = [o.name for o in part.graph.output if o.name in names]
+    recorded = program.recorder.record("evaluate", dataset.spec, dataset.head)
+    shown = [o.name for o in part.graph.output if is_computed(recorded, o.name, dataset)]
     if _first_difference(program, dataset, recorded, part, inputs, rows, shown) is None:
         return
+    made = [name for node in part.graph.node for name in node.output if name]
+    names = [name for name in made if is_computed(recorded, name, dataset)]
     found = _first_difference(program, dataset, recorded, part, inputs, rows, list(dict.fromkeys(names)))
     name, difference, values = found or (shown[0], float("nan"), "")
     node = next(n for n in part.graph.node if name in n.output)
@@ -59,6 +55,15 @@ def check_forward(program: CNTKProgram, dataset: CNTKDataset) -> None:
         f"first {len(rows)} rows{values} (allowed: {TOLERANCE:g}); nothing was trained",
         difference=difference,
     )
+
+
+def is_computed(recorded: Recording, name: str, dataset: CNTKDataset) -> bool:
+    """Whether CNTK has a value, and the worker all that it is computed from."""
+    value = recorded.values.get(name)
+    if not isinstance(value, Tensor):
+        return False
+    header = described(recorded.graph, outputs=[value.register], loss=False)
+    return all(entry["name"] in dataset.fed for entry in header["inputs"])
 
 
 def _first_difference(

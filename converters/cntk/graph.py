@@ -29,10 +29,12 @@ class HostValue:
 
     Args:
         compute: from a :class:`Moment` to an array.
+        moves: whether it depends on more than the batch size.
     """
 
-    def __init__(self, compute: Callable[[Moment], Array]) -> None:
+    def __init__(self, compute: Callable[[Moment], Array], *, moves: bool = False) -> None:
         self._compute = compute
+        self.moves = moves
 
     def at(self, moment: Moment) -> Array:
         """The value at a step."""
@@ -237,24 +239,43 @@ class Graph:
         return drawn
 
 
-def described(graph: Graph, **more: Any) -> dict[str, Any]:
-    """A graph as the header of a message."""
+def described(graph: Graph, *, outputs: Sequence[int], **more: Any) -> dict[str, Any]:
+    """A graph as the header of a message, without what its outputs and updates do not need."""
+    assigned = [entry["register"] for entry in more.get("assign", ())]
+    forward, needed = _needed(graph, [*outputs, *assigned])
     return {
-        "forward": graph.forward,
+        "outputs": list(outputs),
+        "forward": forward,
         "update": graph.update,
         "inputs": [
             {"name": name, "register": t.register, "shape": t.static, "batch": t.batch is not None}
             for name, t in graph.inputs.items()
+            if t.register in needed
         ],
         "cells": [{"name": name, "register": t.register} for name, t in graph.cells.items()],
         "feeds": [{"register": t.register, "shape": t.static} for t in graph.feeds.values()],
-        "noise": graph.noise,
+        "noise": [entry for entry in graph.noise if entry["register"] in needed],
         "keeps": [
             *({"value": value, "cell": t.register, "shape": t.static} for value, t in graph.kept.items()),
             *({"value": None, "cell": t.register, "shape": t.static} for t in graph.written),
         ],
         **more,
     }
+
+
+def _needed(graph: Graph, wanted: Sequence[int]) -> tuple[list[dict[str, Any]], set[int]]:
+    """The instructions that some registers and the updates depend on, and all registers that they read."""
+    needed, scratch = {*wanted, *graph.kept}, {t.register for t in graph.written}
+    for instruction in graph.update:
+        needed.update(instruction["in"])
+    kept = []
+    for instruction in reversed(graph.forward):
+        out = instruction["out"]
+        made = out if isinstance(out, list) else [out]
+        if needed.intersection(made) or scratch.intersection(instruction["in"]):
+            kept.append(instruction)
+            needed.update(instruction["in"])
+    return kept[::-1], needed
 
 
 def feeds_at(graph: Graph, moment: Moment) -> Array:

@@ -13,8 +13,8 @@ from onnx import ModelProto
 
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.evaluate import as_onnx
-from neuromatic.converters.cntk.gate import check_forward, run_once
-from neuromatic.converters.cntk.graph import HostValue, Moment, Tensor
+from neuromatic.converters.cntk.gate import check_forward, is_computed, run_once
+from neuromatic.converters.cntk.graph import HostValue, Moment
 from neuromatic.converters.cntk.recorder import Kind, Loader, Recorder, Recording, Spec
 from neuromatic.engines import Outcome
 from neuromatic.errors import DataError
@@ -34,11 +34,13 @@ class CNTKDataset:
     Attributes:
         number: under which the worker knows them.
         spec: names, shapes and types.
+        fed: names of what the worker has: data, and what was computed from them.
         head: the first rows.
     """
 
     number: int
     spec: Spec
+    fed: frozenset[str]
     head: Mapping[str, Array]
 
 
@@ -63,7 +65,8 @@ class CNTKProgram:
         self.model, self.recipe = model, self.recorder.recipe
         self.steps_per_call = 1
         self._step = self.recorder.first_step
-        self._built: dict[tuple[Kind, Spec], tuple[str, Recording]] = {}
+        self._recorded: dict[tuple[Kind, Spec], Recording] = {}
+        self._built: dict[tuple[Kind, Spec], str] = {}
         self._start = start
         self._worker: Worker | None = None
         self._gated = False
@@ -73,18 +76,16 @@ class CNTKProgram:
     def load(self, arrays: Mapping[str, Array]) -> CNTKDataset:
         """Hand data over. A worker starts with the first, once all graphs could be recorded for them."""
         spec = tuple((name, a.shape[1:], a.dtype.name) for name, a in arrays.items())
-        for name, array in arrays.items():
+        head = {name: array[:GATE_ROWS] for name, array in arrays.items()}
+        complete = {t.name for t in self.recipe.targets} <= arrays.keys()
+        kinds: tuple[Kind, ...] = ("predict", "train", "evaluate") if complete else ("predict",)
+        recordings: dict[Kind, Recording] = {kind: self._record(kind, spec, head) for kind in kinds}
+        fed = self.recorder.prepare(recordings, arrays)
+        for name, array in fed.items():
             _check_integers(name, array)
-        if self._worker is None:
-            complete = {t.name for t in self.recipe.targets} <= arrays.keys()
-            recordings: dict[Kind, Recording] = {"predict": self.recorder.record("predict", spec)}
-            if complete:
-                recordings["train"] = self.recorder.record("train", spec)
-                recordings["evaluate"] = self.recorder.record("evaluate", spec)
-            for kind, recording in recordings.items():
-                self._build(kind, spec, recording)
-        number = self.worker.load(arrays)
-        return CNTKDataset(number, spec, {name: array[:GATE_ROWS] for name, array in arrays.items()})
+        for kind in kinds:
+            self._program(kind, spec)
+        return CNTKDataset(self.worker.load(fed), spec, frozenset(fed), head)
 
     def train(
         self, dataset: CNTKDataset, rows: NDArray[np.int64], learning_rates: NDArray[np.float32]
@@ -122,10 +123,11 @@ class CNTKProgram:
 
     def _shown(self, dataset: CNTKDataset, rows: NDArray[np.int64], names: Sequence[str]) -> dict[str, Array]:
         """Some values of the inference graph, those that CNTK's worker, the host or nobody computes."""
-        recording = self.recorder.record("predict", dataset.spec)
+        recording = self.recorder.record("predict", dataset.spec, dataset.head)
         moment = Moment(len(rows), self._step)
-        known = {name: recording.values[name] for name in names if name in recording.values}
-        tensors = {name: value for name, value in known.items() if isinstance(value, Tensor)}
+        known = {n: recording.values[n] for n in names if n in recording.values}
+        tensors = {n: v for n, v in known.items() if is_computed(recording, n, dataset)}
+        known = {n: v for n, v in known.items() if n in tensors or isinstance(v, (HostValue, np.ndarray))}
         results = run_once(self.worker, recording, dataset.number, rows, moment, list(tensors.values()))
         found = {n: v.at(moment) if isinstance(v, HostValue) else v for n, v in known.items()}
         return found | dict(zip(tensors, results, strict=True))
@@ -169,16 +171,19 @@ class CNTKProgram:
             self._worker.define(self.recorder.cells | counter, self.recipe.trainable)
         return self._worker
 
-    def _build(self, kind: Kind, spec: Spec, recording: Recording) -> None:
-        name = f"{kind} {len(self._built)}"
-        self.worker.build(name, recording.graph, recording.header)
-        self._built[kind, spec] = name, recording
+    def _record(self, kind: Kind, spec: Spec, head: Mapping[str, Array]) -> Recording:
+        """The recorded graph of a kind for data of some shapes."""
+        if (kind, spec) not in self._recorded:
+            self._recorded[kind, spec] = self.recorder.record(kind, spec, head)
+        return self._recorded[kind, spec]
 
     def _program(self, kind: Kind, spec: Spec) -> tuple[str, Recording]:
-        """The built graph of a kind for data of some shapes."""
+        """The built graph of a kind for data of some shapes, which were loaded."""
+        recording = self._recorded[kind, spec]
         if (kind, spec) not in self._built:
-            self._build(kind, spec, self.recorder.record(kind, spec))
-        return self._built[kind, spec]
+            self._built[kind, spec] = name = f"{kind} {len(self._built)}"
+            self.worker.build(name, recording.graph, recording.header)
+        return self._built[kind, spec], recording
 
     def _run(
         self, kind: Kind, dataset: CNTKDataset, rows: NDArray[np.int64]

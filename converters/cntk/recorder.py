@@ -15,8 +15,9 @@ from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, d
 from neuromatic.converters.cntk.learner import recognise
 from neuromatic.converters.cntk.lowerings import ops
 from neuromatic.converters.cntk.native import Native, native
-from neuromatic.converters.cntk.recording import RecordingContext, call
-from neuromatic.converters.lowering import initial_values, plan, plan_outputs, run
+from neuromatic.converters.cntk.prefix import HostOnly, HostRegistry, Prefix
+from neuromatic.converters.cntk.recording import RecordingContext, run_with_host
+from neuromatic.converters.lowering import Plan, initial_values, plan, plan_outputs
 from neuromatic.errors import RecipeError, UnsupportedFeatureError
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.types import part_for
@@ -30,6 +31,7 @@ Loader = Literal["builder", "native"]
 Spec = tuple[tuple[str, tuple[int, ...], str], ...]
 """Names, shapes of a row, and dtypes of data."""
 
+HOST = HostRegistry(ops)
 LARGE_CONSTANT = 1024
 """Frozen weights of more elements are handed to the worker once, not with each graph."""
 
@@ -104,9 +106,28 @@ class Recorder:
             self._native = native(model, self.cells, model.training_info[0].algorithm.node)
             imported = frozenset(node.output[0] for node in model.graph.node if node.output)
             graphs = {kind: _without(graph, imported) for kind, graph in graphs.items()}
-        predict, self.outputs = plan_outputs(graphs.pop("predict"), ops)
-        self._plans = {kind: plan(graph, ops, training=kind == "train") for kind, graph in graphs.items()}
+        changing = {*found.updates, *found.trainable, found.step or "", found.learning_rate or ""}
+        self._prefixes = {
+            kind: Prefix(graph, changing, training=kind == "train") for kind, graph in graphs.items()
+        }
+        for kind, prefix in self._prefixes.items():
+            if kind != "predict":
+                plan(prefix.without_host(), ops, training=kind == "train")  # or it says what is lacking
+        predict, self.outputs = self._predicted(graphs.pop("predict"))
+        self._plans = {kind: plan(graph, HOST, training=kind == "train") for kind, graph in graphs.items()}
         self._plans["predict"] = predict
+
+    def _predicted(self, graph: ModelProto) -> tuple[Plan, tuple[str, ...]]:
+        """The plan of the outputs that can be computed, and their names."""
+        prefix = self._prefixes["predict"]
+        rest = prefix.without_host()
+        hosted = [o.name for o in rest.graph.output if prefix.covers([o.name])]
+        names = set(hosted)
+        if len(hosted) < len(rest.graph.output):
+            names.update(plan_outputs(rest, ops)[1])
+        kept = tuple(o.name for o in graph.graph.output if o.name in names)
+        types = {o.name: Value.of(o.name, o.type) for o in graph.graph.output}
+        return plan(part_for(graph, kept, types), HOST), kept
 
     def _choose_cells(self) -> dict[str, Array]:
         recipe, found = self.recipe, {}
@@ -122,14 +143,17 @@ class Recorder:
                 found[name] = array
         return found
 
-    def record(self, kind: Kind, spec: Spec) -> Recording:
+    def record(self, kind: Kind, spec: Spec, sample: Mapping[str, Array] | None = None) -> Recording:
         """Record a graph for data of some shapes.
+
+        Args:
+            sample: some rows of such data, for what is computed from them; zeros if there are none.
 
         Raises:
             UnsupportedFeatureError: a node uses an operator in a way that CNTK cannot do.
         """
         recipe = self.recipe
-        graph, values = self._recorded(kind, spec)
+        graph, values = self._recorded(kind, spec, sample or _zeros(spec))
         if kind == "predict":
             outputs = [ck.tensor(values[name], graph) for name in self.outputs]
             header = described(graph, outputs=[t.register for t in outputs], loss=False)
@@ -148,26 +172,46 @@ class Recorder:
         more["gradients"] = received
         return Recording(graph, tuple(outputs), values, described(graph, **more), next_step)
 
-    def _recorded(self, kind: Kind, spec: Spec) -> tuple[Graph, dict[str, Any]]:
+    def _recorded(self, kind: Kind, spec: Spec, sample: Mapping[str, Array]) -> tuple[Graph, dict[str, Any]]:
         recipe, graph = self.recipe, Graph()
         values = dict(self._constants)
         for name, array in self.cells.items():
             values[name] = graph.cell(name, array)
         if recipe.step:
             counter = values[recipe.step].dtype
-            values[recipe.step] = HostValue(lambda moment: np.array(moment.step, counter))
+            values[recipe.step] = HostValue(lambda moment: np.array(moment.step, counter), moves=True)
         if recipe.learning_rate is not None:
-            values[recipe.learning_rate] = HostValue(lambda m: np.array(m.learning_rate, np.float32))
+            values[recipe.learning_rate] = HostValue(
+                lambda m: np.array(m.learning_rate, np.float32), moves=True
+            )
         inputs = data_inputs(self.model.graph)
         for name, shape, dtype in spec:
             if kind != "predict" or name in inputs:
-                values[name] = graph.input(name, (None, *shape), np.dtype(dtype))
+                strings = np.dtype(dtype).kind in "OUS"
+                values[name] = (
+                    HostOnly("strings") if strings else graph.input(name, (None, *shape), np.dtype(dtype))
+                )
         updated = frozenset(recipe.updates) if kind == "train" else frozenset()
         context = RecordingContext(training=kind == "train", updated=updated, graph=graph, values=values)
         if self._native is not None:
             self._native.record(graph, values, context.training)
-        run(self._plans[kind], values, context, call)
+        fed = {name: array for name, array in sample.items() if name in values}
+        run_with_host(self._plans[kind], self._prefixes[kind], values, context, fed)
         return graph, values
+
+    def prepare(self, recordings: Mapping[Kind, Recording], arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """All that some recordings feed to CNTK: data, and what onnxruntime computes from data.
+
+        Raises:
+            UnsupportedFeatureError: see :meth:`Prefix.compute`.
+        """
+        fed: dict[str, Array] = {}
+        for kind, recording in recordings.items():
+            needed = [entry["name"] for entry in recording.header["inputs"] if entry["name"] not in fed]
+            made = [name for name in needed if name not in arrays]
+            fed |= {name: arrays[name] for name in needed if name in arrays}
+            fed |= self._prefixes[kind].compute(made, arrays, recording.graph.inputs)
+        return fed
 
     def _assignments(self, graph: Graph, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What the recorded update writes, besides what CNTK's own learner does."""
@@ -186,6 +230,12 @@ def _numbers(model: ModelProto) -> ModelProto:
     if not outputs or len(outputs) == len(model.graph.output):
         return model
     return part_for(model, outputs, {o.name: Value.of(o.name, o.type) for o in model.graph.output})
+
+
+def _zeros(spec: Spec) -> dict[str, Array]:
+    """Two rows of data that say nothing."""
+    kinds = [(name, shape, np.dtype(dtype)) for name, shape, dtype in spec]
+    return {n: np.full((2, *s), "" if d.kind in "OUS" else 0, d) for n, s, d in kinds}
 
 
 def _without(whole: ModelProto, nodes: Collection[str]) -> ModelProto:

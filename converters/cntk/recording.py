@@ -20,7 +20,8 @@ from onnx.reference import ReferenceEvaluator
 from neuromatic.converters import lowering
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, Value
 from neuromatic.converters.cntk.ops import CannotRecordError, tensor
-from neuromatic.converters.lowering import Scope, resolve_attributes
+from neuromatic.converters.cntk.prefix import HostOnly, Prefix
+from neuromatic.converters.lowering import Plan, Scope, resolve_attributes, run
 from neuromatic.converters.registry import TRAINING_DOMAIN, Lowering
 from neuromatic.errors import UnsupportedFeatureError
 
@@ -40,12 +41,40 @@ class RecordingContext(lowering.Context):
     values: dict[str, Any] = field(default_factory=dict)
 
 
+def run_with_host(
+    whole: Plan,
+    prefix: Prefix,
+    values: dict[str, Any],
+    context: RecordingContext,
+    sample: Mapping[str, Array],
+) -> None:
+    """Record a plan; what CNTK refuses and the host can compute, the host computes.
+
+    Args:
+        values: the graph's data and initializers by name; gets all that is computed.
+        sample: see :meth:`Prefix.value`.
+
+    Raises:
+        UnsupportedFeatureError: CNTK refuses a node that the host cannot compute either.
+    """
+    for step in whole.steps:
+        try:
+            run(Plan((step,)), values, context, call)
+        except UnsupportedFeatureError:
+            if not prefix.covers(step.outputs):
+                raise
+            for name in filter(None, step.outputs):
+                values[name] = prefix.value(name, context.graph, sample)
+
+
 def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     """Fold, postpone or record one node.
 
     Raises:
         UnsupportedFeatureError: CNTK cannot do what this node asks for.
     """
+    if kept := next((x for x in inputs if isinstance(x, HostOnly)), None):
+        raise UnsupportedFeatureError(f"cntk cannot do {scope.node}: it reads {kept.reason}")
     if not any(isinstance(x, Tensor) for x in inputs) and lowering.pure:
         if lowering.key.op == "Constant":
             return lowering.function(scope, **attributes)
@@ -69,10 +98,14 @@ HOST_OPERANDS = frozenset(
         *("Reshape", "Expand", "Slice", "Tile", "Resize", "Pad", "Gather", "Squeeze", "Unsqueeze", "Split"),
         *("Trilu", "CumSum", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"),
         *("ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"),
-        *("LSTM", "GRU", "RNN"),
+        *("LSTM", "GRU", "RNN", "If", "Loop", "GatherND"),
     )
 )
 """Operators whose lowerings look at shapes that depend on the batch size."""
+
+
+NUMBERS_OF_ROWS = (1, 2, 3, 1009)
+"""What is the same for these is taken to be the same for all."""
 
 
 def _evaluated(
@@ -93,8 +126,12 @@ def _evaluated(
         [helper.make_value_info(name, TypeProto()) for name in outputs if name],
     )
     opset = helper.make_opsetid(lowering.key.domain, lowering.key.since_version)
-    with np.errstate(all="ignore"):  # as an engine would compute: infinities without a warning
-        results = ReferenceEvaluator(helper.make_model(graph, opset_imports=[opset])).run(None, given)
+    try:
+        with np.errstate(all="ignore"):  # as an engine would compute: infinities without a warning
+            results = ReferenceEvaluator(helper.make_model(graph, opset_imports=[opset])).run(None, given)
+    except Exception as error:  # whatever it raises
+        reason = str(error).strip().splitlines() or [repr(error)]
+        raise UnsupportedFeatureError(f"{scope.node} cannot be computed beforehand: {reason[0]}") from error
     found = dict(zip([name for name in outputs if name], map(np.asarray, results), strict=True))
     values = tuple(found.get(name) for name in outputs)
     return values[0] if len(values) == 1 else values
@@ -124,7 +161,32 @@ def _postponed(
         known = [x.at(moment) if isinstance(x, HostValue) else x for x in inputs]
         return _evaluated(lowering, scope, known, attributes)  # type: ignore[arg-type]
 
+    moves = any(isinstance(x, HostValue) and x.moves for x in inputs)
+    whole, graph = HostValue(compute, moves=moves), scope.context.graph
     if len(scope.outputs) == 1:
-        return HostValue(compute)
-    whole = HostValue(compute)
-    return tuple(HostValue(lambda moment, i=i: whole.at(moment)[i]) for i in range(len(scope.outputs)))  # type: ignore[misc]
+        return settled(whole, graph)
+    parts = (
+        HostValue(lambda moment, i=i: whole.at(moment)[i], moves=moves)  # type: ignore[misc]
+        for i in range(len(scope.outputs))
+    )
+    return tuple(
+        settled(part, graph) if name else None for name, part in zip(scope.outputs, parts, strict=True)
+    )
+
+
+def settled(value: HostValue, graph: Graph) -> HostValue | Array:
+    """A constant in place of a value of the host that is the same for all numbers of rows."""
+    if value.moves:
+        return value
+    few: list[Moment] = graph.memo.setdefault("numbers of rows", [Moment(n) for n in NUMBERS_OF_ROWS])
+    try:
+        first, *others = (value.at(moment) for moment in few[:-1])
+        same = isinstance(first, np.ndarray) and all(_equal(first, other) for other in others)
+        # The largest number last: what is of that size is not made unless small numbers show nothing.
+        return first if same and _equal(first, value.at(few[-1])) else value
+    except UnsupportedFeatureError:
+        return value
+
+
+def _equal(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
