@@ -16,7 +16,6 @@ from onnx import FunctionProto, ModelProto, TensorProto, helper
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
-from neuromatic.ir.shape_inference import infer
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
@@ -95,7 +94,7 @@ class GraphLoss(Loss):
         for output in typed.graph.output:
             output.type.Clear()
         try:
-            graph = infer(typed, strict=True)
+            graph = onnx.shape_inference.infer_shapes(typed, strict_mode=True, data_prop=True).graph
         except ONNX_ERRORS as error:
             shapes = ", ".join(f"{name} {shape_text(value.shape)}" for name, value in given.items())
             raise ShapeError(f"loss {self.name} cannot take {shapes}: {reason_of(error)}") from error

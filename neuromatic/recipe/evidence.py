@@ -102,22 +102,14 @@ def _used(graph: GraphProto, places: Mapping[str, tuple[int, ...]]) -> frozenset
 
 
 def _biases(graph: GraphProto) -> frozenset[str]:
-    """What has an axis and is added to a product, or scales and shifts what a node has normalized."""
+    """What has an axis and is added to a product."""
     stored = {t.name: len(t.dims) for t in graph.initializer}
     forms = origins(graph.node, stored)
-    made, normalized, found = set[str](), set[str](), set[str]()
+    made = {name for node in graph.node if node.op_type in PRODUCTS for name in node.output}
+    found = set[str]()
     for node in graph.node:
-        given = [forms[x] for x in node.input if x in forms and stored[forms[x]] > 0]
-        scaled = node.op_type == "Mul" and len(given) == 1 and not normalized.isdisjoint(node.input)
-        if scaled or (node.op_type == "Add" and not (made | normalized).isdisjoint(node.input)):
-            found.update(given)
-        if node.op_type in PRODUCTS:
-            made.update(node.output)
-        elif node.op_type == "InstanceNormalization" or scaled:
-            normalized.update(node.output)
-        elif node.op_type in PASSING:
-            for group in (made, normalized):
-                group.update(node.output if node.input[0] in group else ())
+        if node.op_type == "Add" and not made.isdisjoint(node.input):
+            found.update(forms[x] for x in node.input if x in forms and stored[forms[x]] > 0)
     return frozenset(found)
 
 
@@ -175,7 +167,7 @@ def _is_wave(array: Array, axis: int) -> bool:
     For these, x[i - 1] + x[i + 1] = 2 cos(frequency) x[i].
     """
     lines = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-    if len(lines) < FEWEST or np.abs(lines).max() > 1 + EXACT or np.median(np.ptp(lines, axis=0)) < EXACT:
+    if len(lines) < FEWEST or np.abs(lines).max() > 1 + EXACT:
         return False
     middle, sums = lines[1:-1], lines[:-2] + lines[2:]
     norms = (middle**2).sum(0)

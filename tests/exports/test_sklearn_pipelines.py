@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import SelectKBest
@@ -124,6 +125,35 @@ def test_what_stands_before_a_net_does_not_block_it(name: str) -> None:
     results = Session(here.trained).run({"X": x})
     close(results["probabilities"], net.predict_proba(seen), 1e-3)
     assert (results["label"] == net.predict(seen)).mean() > 0.97  # ties apart
+
+
+def test_columns_of_several_kinds_with_texts_among_them() -> None:
+    data = np.empty((ROWS, 4), object)
+    data[:, :2], data[:, 2], data[:, 3] = GAPS[:, :2], np.array(["rome", "oslo", "bern"])[Y], KINDS[:, 0]
+    steps = [
+        ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1]),
+        ("texts", OneHotEncoder(handle_unknown="ignore"), [2]),
+        ("kinds", OneHotEncoder(), [3]),
+    ]
+    before = ColumnTransformer(steps, sparse_threshold=0).fit(data)
+    seen = before.transform(data).astype(np.float64)
+    net = _net(seen)
+    kinds = [FloatTensorType, FloatTensorType, StringTensorType, Int64TensorType]
+    types = [(name, kind([None, 1])) for name, kind in zip("abcd", kinds, strict=True)]
+    file = to_onnx(make_pipeline(before, net), initial_types=types, options={"zipmap": False})
+    model = nm.Model.from_proto(file).loss({"probabilities": "sparse_categorical_crossentropy"})
+    model = model.optimizer("sgd", learning_rate=0.05)
+    x = {"a": GAPS[:, :1], "b": GAPS[:, 1:2], "c": data[:, 2:3], "d": KINDS[:, :1]}
+    options: dict[str, Any] = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+    history = model.train(x, Y, **options, engine_options={"jit": False})
+    losses = []
+    for start in range(0, ROWS, BATCH):
+        net.partial_fit(seen[start : start + BATCH], Y[start : start + BATCH])
+        losses.append(net.loss_)
+    np.testing.assert_allclose(history.step_losses, losses, rtol=1e-3)
+    close(model.predict(x)["probabilities"], net.predict_proba(seen), 1e-3)
+    unknown = x | {"c": np.full((ROWS, 1), "paris", object)}
+    assert np.isfinite(model.predict(unknown)["probabilities"]).all()
 
 
 # -- linear models ---------------------------------------------------------------------------------

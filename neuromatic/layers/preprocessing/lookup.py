@@ -294,7 +294,7 @@ class StringLookup(Lookup):
 
     Indices are, in this order: 0 for the mask token (only with ``"int"``, and if there is one),
     ``num_oov_indices`` for strings that are not in the vocabulary, then the vocabulary. The operator is
-    of the domain ``ai.onnx.ml``. Engines have no strings: they refuse to train a model with this layer.
+    of the domain ``ai.onnx.ml``. CNTK has no strings: it refuses to train a model with this layer.
 
     Input: (batch, ...) of strings.  Output: the same shape in int64; in other modes than ``"int"`` float32
     with as many elements as indices in the last axis, see :class:`CategoryEncoding`.
