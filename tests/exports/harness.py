@@ -248,8 +248,9 @@ def trained_here(
     engine: str = "tensorflow",
 ) -> Here:
     """The same steps of a file on an engine, TensorFlow if none is named, checked by onnxruntime."""
-    model = nm.Model.from_proto(file).loss(loss).optimizer("sgd", learning_rate=rate)
+    model = nm.Model.from_proto(file)
     model = model.freeze(*frozen) if frozen else model
+    model = model.loss(loss).optimizer("sgd", learning_rate=rate)
     assert model.recipe is not None
     options = {"jit": False} if engine == "tensorflow" else {}
     program = engines.find(engine).compile(model.proto, seed=0, options=options)
