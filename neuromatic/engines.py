@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from neuromatic._interrupts import interrupts_after
 from neuromatic.errors import UnknownNameError
 
 Array = NDArray[Any]
@@ -110,6 +111,7 @@ def find(name: str) -> Engine:
     """
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
-    module = importlib.import_module(ENGINES[name])
-    engine: Engine = module.load()
+    with interrupts_after():
+        module = importlib.import_module(ENGINES[name])
+        engine: Engine = module.load()
     return engine

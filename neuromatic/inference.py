@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from neuromatic._interrupts import interrupts_after
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
 from neuromatic.ir.tensors import array_of, is_mapped, place_of
 from neuromatic.ir.widening import BFLOAT16, has_bfloat16, widened
@@ -37,7 +38,8 @@ class Session:
 
     def __init__(self, model: ModelProto, *, as_written: bool = False) -> None:
         try:
-            import onnxruntime
+            with interrupts_after():
+                import onnxruntime
         except ImportError as error:
             raise EngineNotAvailableError("onnxruntime", str(error), INSTALL) from error
         options = onnxruntime.SessionOptions()

@@ -109,7 +109,8 @@ def test_the_wheel_is_typed_and_has_the_digits(wheel: zipfile.ZipFile) -> None:
 
 def test_the_wheel_names_its_command_and_licence(wheel: zipfile.ZipFile) -> None:
     metadata = f"neuromatic-{PYPROJECT['project']['version']}.dist-info"
-    assert b"neuromatic = neuromatic.cli.main:main" in wheel.read(f"{metadata}/entry_points.txt")
+    assert b"neuromatic = neuromatic_command:main" in wheel.read(f"{metadata}/entry_points.txt")
+    assert "neuromatic_command.py" in wheel.namelist()
     assert any(Path(name).name == "LICENSE" for name in wheel.namelist() if name.startswith(metadata))
 
 
