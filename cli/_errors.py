@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import traceback
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from neuromatic.errors import NeuromaticError
+from neuromatic.errors import DataWarning, NeuromaticError
 from neuromatic.printable import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -28,9 +30,12 @@ class Commands(click.Group):
     """A group whose commands may raise what they like: it becomes a :class:`Failure`."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command."""
+        """Run a command; a warning is one sentence, too."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("always", category=DataWarning)
+                warnings.showwarning = _showing(warnings.showwarning)
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt as interruption:
@@ -41,6 +46,18 @@ class Commands(click.Group):
             if ctx.find_root().meta.get(VERBOSE):
                 click.echo(printable("".join(traceback.format_exception(error))), err=True)  # noqa: TID251
             raise failure(error) from error
+
+
+def _showing(others: Callable[..., None]) -> Callable[..., None]:
+    """A function that prints a warning about data as one sentence, and leaves others as they are shown."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, DataWarning):
+            click.echo(f"Warning: {' '.join(printable(str(message)).split())}", err=True)  # noqa: TID251
+        else:
+            others(message, category, *place, **more)
+
+    return show
 
 
 def failure(error: Exception) -> Failure:

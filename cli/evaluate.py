@@ -19,10 +19,14 @@ from neuromatic.cli._shared import (
 @click.command()
 @model_argument
 @data_option
-@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows at a time.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Rows at a time.  [default: 256, or the batch that is fixed in MODEL]",
+)
 @json_option("One JSON object on standard output.")
 @verbose_option
-def evaluate(source: str, data: str, batch_size: int, as_json: bool) -> None:
+def evaluate(source: str, data: str, batch_size: int | None, as_json: bool) -> None:
     """Print loss and metrics of MODEL, as its recipe defines them, computed by onnxruntime."""
     model = load_model(source)
     results = model.evaluate(*training_data(data, model), batch_size=batch_size)

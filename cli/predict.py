@@ -34,9 +34,13 @@ Outputs = Mapping[str, NDArray[Any]]
     metavar="OUT",
     help="File to write, .npz (an array for each output) or .csv; without it the first rows are shown.",
 )
-@click.option("--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Rows at a time.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Rows at a time.  [default: 256, or the batch that is fixed in MODEL]",
+)
 @verbose_option
-def predict(source: str, data: str, output: Path | None, batch_size: int) -> None:
+def predict(source: str, data: str, output: Path | None, batch_size: int | None) -> None:
     """Compute the outputs of MODEL by onnxruntime."""
     if output is not None:
         check_output(output, ".npz", ".csv")

@@ -60,7 +60,7 @@ class Settings:
     val: str | None
     val_split: float
     epochs: int
-    batch_size: int
+    batch_size: int | None
     seed: int
     shuffle: bool
     engine: str
@@ -105,7 +105,11 @@ class Settings:
 @click.option(
     "--epochs", type=click.IntRange(0), default=10, show_default=True, help="Times to see all rows."
 )
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Rows in a step.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Rows in a step.  [default: 32, or the batch that is fixed in MODEL]",
+)
 @click.option(
     "--loss",
     multiple=True,

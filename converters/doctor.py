@@ -20,7 +20,7 @@ from neuromatic import Model, engines
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
-from neuromatic.data import Field, input_fields, target_fields, weight_fields
+from neuromatic.data import Field, input_fields, rows_of, target_fields, weight_fields
 from neuromatic.errors import EngineNotAvailableError, NeuromaticError, RecipeError, UnsupportedOpError
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.ir.traversal import data_inputs, dependents, upstream
@@ -285,17 +285,25 @@ def _row(field: Field) -> tuple[int, ...]:
     return tuple(d if isinstance(d, int) else MADE_UP for d in (field.shape or ())[1:])
 
 
+def _whole(field: Field) -> tuple[int, ...]:
+    return tuple(d if isinstance(d, int) else MADE_UP for d in field.shape or ())
+
+
 def _record(model: ModelProto, fields: Sequence[Field]) -> None:
     Recorder(model).record("train", tuple((f.name, _row(f), np.dtype(f.dtype).name) for f in fields))
 
 
 def _one_step(name: str, model: ModelProto, fields: Sequence[Field]) -> None:
-    fixed = [f.shape[0] for f in fields if f.shape and isinstance(f.shape[0], int)]
-    rows = fixed[0] if fixed else ROWS
+    rows = rows_of(model, recipes.read(model))
+    size = rows.size or ROWS
     program = engines.find(name).compile(model, seed=0, options={"jit": False})
     try:
-        data = program.load({f.name: np.zeros((rows, *_row(f)), f.dtype) for f in fields})
-        program.train(data, np.arange(rows)[None], np.zeros(1, np.float32))
+        data = {
+            f.name: np.zeros((size, *_row(f)) if f.name in rows.shared else _whole(f), f.dtype)
+            for f in fields
+        }
+        count = np.arange(rows.count(data))
+        program.train(program.load(data, rows.given_whole(data)), count[None], np.zeros(1, np.float32))
     finally:
         program.close()
 

@@ -8,7 +8,7 @@ keep them on its device or read them itself, and several steps may run in one ca
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,8 +47,16 @@ class Program(Protocol):
     steps_done: int
     """How many steps there have been; numbers the random draws of a recipe that counts none itself."""
 
-    def load(self, arrays: Mapping[str, Array]) -> Any:
-        """Hand over data, one array of equal length for each input and target; returns the dataset."""
+    def load(self, arrays: Mapping[str, Array], whole: Collection[str] = ()) -> Any:
+        """Hand over data, an array for each input and target; returns the dataset.
+
+        Args:
+            arrays: of equal length.
+            whole: names of those that have no rows: each step gets all of them.
+
+        Raises:
+            UnsupportedFeatureError: the engine takes rows only.
+        """
         ...
 
     def train(self, dataset: Any, rows: NDArray[np.int64], learning_rates: NDArray[np.float32]) -> Outcome:

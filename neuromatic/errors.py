@@ -20,7 +20,7 @@
     └─ TrainingError                training cannot go on
        └─ DivergedError             the loss, a parameter or an output is no longer finite
 
-Where something may surprise, there is a warning: ``ParameterWarning``, see below.
+Where something may surprise, there is a warning: ``ParameterWarning`` or ``DataWarning``, see below.
 
 Each class carries ``exit_code``, the status with which the command line ends.
 Wrong arguments to a function stay ``ValueError`` and ``TypeError``.
@@ -40,6 +40,10 @@ STRIP = "neuromatic convert MODEL.onnx -o NEW.onnx --strip-training"
 
 class ParameterWarning(UserWarning):
     """A file leaves open whether an initializer is a parameter; says what is assumed and how to change it."""
+
+
+class DataWarning(UserWarning):
+    """Some of the data take no part in what is done; says how many."""
 
 
 class NeuromaticError(Exception):

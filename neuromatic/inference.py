@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from neuromatic.saving.writer import serialize
 
 Array = NDArray[Any]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+ERRORS, SILENT = 3, 4
+"""How much onnxruntime prints."""
 INSTALL = "pip install 'neuromatic[cpu]'"
 
 
@@ -43,7 +45,7 @@ class Session:
         except ImportError as error:
             raise EngineNotAvailableError("onnxruntime", str(error), INSTALL) from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = ERRORS
         if as_written:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         narrow = (*model.graph.input, *model.graph.output) if has_bfloat16(model) else ()
@@ -58,15 +60,26 @@ class Session:
             raise InvalidModelError(f"onnxruntime refuses the model: {reason}") from error
         self.outputs: list[str] = [o.name for o in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str] | None = None, *, trial: bool = False
+    ) -> dict[str, Array]:
         """The outputs for one batch, by name.
+
+        Args:
+            inputs: an array for each input.
+            outputs: names of the outputs wanted, by default all.
+            trial: a failure is nothing that onnxruntime has to report.
 
         Raises:
             InvalidModelError: onnxruntime fails on these inputs.
         """
-        names = list(outputs or self.outputs)
+        import onnxruntime
+
+        names, options = list(outputs or self.outputs), onnxruntime.RunOptions()
+        options.log_severity_level = SILENT if trial else ERRORS
         try:
-            results = self._session.run(names, {k: self._as(np.float32, k, v) for k, v in inputs.items()})
+            given = {k: self._as(np.float32, k, v) for k, v in inputs.items()}
+            results = self._session.run(names, given, options)
         except Exception as error:  # see above
             reason = str(error).strip().splitlines()[0]
             raise InvalidModelError(f"onnxruntime cannot run the model on these inputs: {reason}") from error
@@ -75,19 +88,6 @@ class Session:
     def _as(self, dtype: Any, name: str, array: Array) -> Array:
         """An array as another type if the model declares its value as bfloat16."""
         return array.astype(dtype) if name in self._bfloat16 else array
-
-    def run_batches(self, inputs: Mapping[str, Array], batch_size: int) -> dict[str, Array]:
-        """The outputs for any number of rows, computed in batches and joined."""
-        parts = [self.run(batch) for batch in (batches(inputs, batch_size) if inputs else [{}])]
-        if other := [name for name in self.outputs if not isinstance(parts[0][name], np.ndarray)]:
-            raise InvalidModelError(f"output {other[0]!r} is not a tensor; choose outputs that are")
-        if len(parts) == 1:
-            return parts[0]
-        if single := [name for name in self.outputs if np.ndim(parts[0][name]) == 0]:
-            raise InvalidModelError(
-                f"output {single[0]!r} is one number for all rows; give a batch_size that covers them"
-            )
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.outputs}
 
 
 def _served(model: ModelProto, options: Any) -> tuple[bytes, list[Any]]:
@@ -131,12 +131,3 @@ def _ort_value(tensor: TensorProto) -> Any:
     tensor.external_data.add(key="location", value="in memory")
     detach(tensor)
     return value
-
-
-def batches(arrays: Mapping[str, Array], batch_size: int) -> Iterator[dict[str, Array]]:
-    """Arrays of one length, cut into consecutive batches; the last may be smaller."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    length = len(next(iter(arrays.values())))
-    for start in range(0, length, batch_size):
-        yield {name: array[start : start + batch_size] for name, array in arrays.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from neuromatic.converters.cntk.gate import check_forward, is_computed, run_once
 from neuromatic.converters.cntk.graph import HostValue, Moment
 from neuromatic.converters.cntk.recorder import Kind, Loader, Recorder, Recording, Spec
 from neuromatic.engines import Outcome
-from neuromatic.errors import DataError
+from neuromatic.errors import DataError, UnsupportedFeatureError
 
 Array = NDArray[Any]
 EXACT_INTEGERS = 1 << 24
@@ -73,8 +73,13 @@ class CNTKProgram:
 
     # -- the Program protocol ----------------------------------------------------------------------
 
-    def load(self, arrays: Mapping[str, Array]) -> CNTKDataset:
+    def load(self, arrays: Mapping[str, Array], whole: Collection[str] = ()) -> CNTKDataset:
         """Hand data over. A worker starts with the first, once all graphs could be recorded for them."""
+        for name in sorted(whole):
+            raise UnsupportedFeatureError(
+                f"cntk takes its inputs row by row; {name!r} of shape {arrays[name].shape} has no batch "
+                f"axis, or rows that depend on each other: train with engine='tensorflow'"
+            )
         spec = tuple((name, a.shape[1:], a.dtype.name) for name, a in arrays.items())
         head = {name: array[:GATE_ROWS] for name, array in arrays.items()}
         complete = {t.name for t in self.recipe.targets} <= arrays.keys()

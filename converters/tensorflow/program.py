@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from neuromatic.recipe.sections import reported_part, step_part
 
 Array = NDArray[Any]
 Tensors = dict[str, Any]
+Data = tuple[Tensors, Tensors]
+"""What has rows, and what is taken whole."""
 
 RESIDENT_BYTES = 1 << 30
 """Data of at most this size are kept on the device; of larger data, each call gets the rows it needs."""
@@ -36,17 +38,24 @@ SECONDS_PER_CALL = 0.25
 
 @dataclass(frozen=True)
 class TensorFlowDataset:
-    """Data of a program: tensors on the device, or arrays from which rows are taken for each call."""
+    """Data of a program: tensors on the device, or arrays from which rows are taken for each call.
+
+    Attributes:
+        arrays: what has rows.
+        resident: whether they are tensors.
+        whole: tensors that each step gets as they are.
+    """
 
     arrays: Mapping[str, Any]
     resident: bool
+    whole: Mapping[str, Any]
 
-    def rows(self, rows: NDArray[np.int64]) -> tuple[Tensors, Any]:
+    def rows(self, rows: NDArray[np.int64]) -> tuple[Data, Any]:
         """Tensors, and where in them the rows of an index array of any shape are."""
         if self.resident:
-            return dict(self.arrays), tf.constant(rows, tf.int32)
+            return (dict(self.arrays), dict(self.whole)), tf.constant(rows, tf.int32)
         taken = {name: tf.constant(array[rows.ravel()]) for name, array in self.arrays.items()}
-        return taken, tf.reshape(tf.range(rows.size), rows.shape)
+        return (taken, dict(self.whole)), tf.reshape(tf.range(rows.size), rows.shape)
 
 
 class TensorFlowProgram:
@@ -80,11 +89,13 @@ class TensorFlowProgram:
 
     # -- the Program protocol ----------------------------------------------------------------------
 
-    def load(self, arrays: Mapping[str, Array]) -> TensorFlowDataset:
+    def load(self, arrays: Mapping[str, Array], whole: Collection[str] = ()) -> TensorFlowDataset:
         """Hand over data; kept on the device unless they are large."""
-        resident = sum(array.nbytes for array in arrays.values()) <= RESIDENT_BYTES
-        kept = {name: tf.constant(array) for name, array in arrays.items()} if resident else arrays
-        return TensorFlowDataset(kept, resident)
+        given = {name: tf.constant(arrays[name]) for name in whole}
+        rows = {name: array for name, array in arrays.items() if name not in given}
+        resident = sum(array.nbytes for array in rows.values()) <= RESIDENT_BYTES
+        kept = {name: tf.constant(array) for name, array in rows.items()} if resident else rows
+        return TensorFlowDataset(kept, resident, given)
 
     def train(
         self, dataset: TensorFlowDataset, rows: NDArray[np.int64], learning_rates: NDArray[np.float32]
@@ -111,7 +122,7 @@ class TensorFlowProgram:
         """The model's outputs for some rows, but for those that have operators without a lowering."""
         asked = self._output_names if values is None else tuple(values)
 
-        def outputs(data: Tensors, places: Any) -> Tensors:
+        def outputs(data: Data, places: Any) -> Tensors:
             known = self._infer(self._output_plan, _batch(data, places[0]))
             return as_outputs(known, [name for name in asked if name in known])
 
@@ -150,16 +161,21 @@ class TensorFlowProgram:
         jit: bool = False,
         variant: Any = None,
     ) -> Any:
-        """Call a function of (data, places, ...), traced once for each batch size, for any number of steps.
+        """Call a function of (data, places, ...), traced once for each batch size and kind of data.
 
         Batch sizes stay static, which makes better graphs; XLA also wants to know the number of steps.
         """
-        data, places = dataset.rows(rows)
-        key = (function.__name__, variant, jit, rows.shape if jit else rows.shape[1])
+        (data, whole), places = dataset.rows(rows)
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in sorted(whole.items()))
+        batch = rows.shape if jit else rows.shape[1]
+        key = (function.__name__, variant, frozenset(data), shapes, jit, batch)
         if key not in self._functions:
             steps = len(rows) if jit else None
             signature = [
-                {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for name, t in data.items()},
+                (
+                    {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for name, t in data.items()},
+                    {name: tf.TensorSpec(t.shape, t.dtype) for name, t in whole.items()},
+                ),
                 tf.TensorSpec([steps, rows.shape[1]], tf.int32),
                 *(tf.TensorSpec([steps], tensor.dtype) for tensor in more),
             ]
@@ -167,7 +183,7 @@ class TensorFlowProgram:
                 function, input_signature=signature, jit_compile=jit, autograph=False
             )
         with raising_our_errors("TensorFlow cannot run the graph"):
-            return self._functions[key](data, places, *more)
+            return self._functions[key]((data, whole), places, *more)
 
     # -- what is traced ----------------------------------------------------------------------------
 
@@ -196,13 +212,13 @@ class TensorFlowProgram:
         new = {name: _like(values[value], state[name]) for name, value in recipe.updates.items()}
         return new, *self._reported(values)
 
-    def _train_steps(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+    def _train_steps(self, data: Data, places: Any, rates: Any) -> tuple[Any, Tensors]:
         return self._loop(self._step, data, places, rates)
 
-    def _train_plainly(self, data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+    def _train_plainly(self, data: Data, places: Any, rates: Any) -> tuple[Any, Tensors]:
         return self._loop(_apart(self._step), data, places, rates)
 
-    def _loop(self, step: Callable[..., Any], data: Tensors, places: Any, rates: Any) -> tuple[Any, Tensors]:
+    def _loop(self, step: Callable[..., Any], data: Data, places: Any, rates: Any) -> tuple[Any, Tensors]:
         def body(i: Any, state: Tensors, losses: Any, sums: Tensors) -> tuple[Any, Tensors, Any, Tensors]:
             new, loss, metrics = step(state, _batch(data, places[i]), rates[i], done + tf.cast(i, tf.int64))
             return i + 1, new, losses.write(i, loss), _write(sums, i, metrics)
@@ -218,7 +234,7 @@ class TensorFlowProgram:
         self._done.assign_add(tf.cast(steps, tf.int64), read_value=False)
         return losses.stack(), {name: array.stack() for name, array in sums.items()}
 
-    def _evaluate_steps(self, data: Tensors, places: Any) -> tuple[Any, Tensors]:
+    def _evaluate_steps(self, data: Data, places: Any) -> tuple[Any, Tensors]:
         @_apart
         def reported(batch: Tensors) -> tuple[Any, Tensors]:
             return self._reported(self._infer(self._evaluation_plan, batch))
@@ -248,8 +264,9 @@ class TensorFlowProgram:
         }
 
 
-def _batch(data: Tensors, places: Any) -> Tensors:
-    return {name: tf.gather(tensor, places) for name, tensor in data.items()}
+def _batch(data: Data, places: Any) -> Tensors:
+    rows, whole = data
+    return {name: tf.gather(tensor, places) for name, tensor in rows.items()} | whole
 
 
 def _write(arrays: Tensors, index: Any, values: Tensors) -> Tensors:

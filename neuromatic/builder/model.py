@@ -15,14 +15,17 @@ from neuromatic.builder._surgery import BatchNorm, Surgery
 from neuromatic.builder.functional import assemble
 from neuromatic.data import (
     ClassWeight,
+    Rows,
     fit_to_fields,
     input_fields,
+    rows_of,
+    settled,
     split,
     training_arrays,
     with_class_weights,
 )
 from neuromatic.errors import RecipeError
-from neuromatic.inference import Session, batches
+from neuromatic.inference import Session
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
 from neuromatic.ir.inference_form import inference_form
@@ -34,18 +37,21 @@ from neuromatic.layers.base import SymbolicTensor
 from neuromatic.printable import printable
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.parts import Parts
-from neuromatic.recipe.sections import evaluation_part, strip
+from neuromatic.recipe.schema import Recipe
+from neuromatic.recipe.sections import strip
 from neuromatic.reports.plot import Detail, Direction, draw
 from neuromatic.reports.summary import summary_text
 from neuromatic.saving.model_file import load_proto, save_proto
 from neuromatic.schedules import LearningRate
+from neuromatic.training import evaluation
 from neuromatic.training.callbacks import Callback
 from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
-from neuromatic.training.loop import Tally
 from neuromatic.training.progress import Verbose
 
 Array = NDArray[Any]
+SERVED_ROWS = 256
+"""How many rows onnxruntime gets at a time, unless it is said."""
 Data = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
 Weights = Data | Sequence[ArrayLike | None]
 
@@ -128,7 +134,7 @@ class Model(Surgery):
         y: Data | None = None,
         *,
         epochs: int = 1,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         validation_data: tuple[Data, Data] | tuple[Data, Data, Weights] | None = None,
         validation_split: float = 0.0,
         sample_weight: Weights | None = None,
@@ -151,7 +157,10 @@ class Model(Surgery):
             x: an array (rows first), or for several inputs a list or a mapping by input name.
             y: the targets likewise; None where ``x`` is a mapping that holds them.
             epochs: how often all rows are seen; 0 changes nothing.
-            batch_size: rows in a step; the last batch of an epoch may be smaller.
+            batch_size: rows in a step, by default 32; the last batch of an epoch may be smaller. A file with
+                a fixed batch has that one, and an epoch leaves out the rows that fill no batch. Inputs whose
+                rows depend on each other, as the nodes of one graph, are one batch. See
+                :mod:`neuromatic.data.rows`.
             validation_data: ``(x, y)`` or ``(x, y, sample_weight)`` to report ``val_`` numbers of.
             validation_split: share of the rows, taken from the end, to use so instead.
             sample_weight: weight of each sample, (rows,) or (rows, steps), in the loss; for several outputs
@@ -192,7 +201,11 @@ class Model(Surgery):
         weighted = sample_weight is not None or class_weight is not None or len(validation_data or ()) > 2
         model = self._with_batch_norm(batch_norm)._with_dropout(dropout)._taking_sample_weights(weighted)
         found = model._needs_recipe()
-        data, held_out = model._training_data(x, y, sample_weight, validation_data, validation_split)
+        data = model.arrays(x, y, sample_weight)
+        rows = model._rows(data, found)
+        held_out = None if validation_data is None else model.arrays(*validation_data)
+        if validation_split and held_out is None:
+            data, held_out = split(data, validation_split, rows)
         if class_weight is not None:
             data = with_class_weights(model._proto, found, data, class_weight)
         history, trained = train_model(
@@ -200,6 +213,7 @@ class Model(Surgery):
             found,
             data,
             held_out,
+            rows=rows,
             epochs=epochs,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -217,19 +231,10 @@ class Model(Surgery):
                 self.__dict__.pop(cached, None)
         return history
 
-    def _training_data(
-        self,
-        x: Data,
-        y: Data | None,
-        sample_weight: Weights | None,
-        validation_data: tuple[Data, Data] | tuple[Data, Data, Weights] | None,
-        validation_split: float,
-    ) -> tuple[dict[str, Array], dict[str, Array] | None]:
-        data = self.arrays(x, y, sample_weight)
-        if validation_data is not None:
-            held_out, truth, *rest = validation_data
-            return data, self.arrays(held_out, truth, *rest)
-        return split(data, validation_split) if validation_split else (data, None)
+    def _rows(self, data: Mapping[str, Array], found: Recipe | None = None) -> Rows:
+        """What of the data are rows."""
+        rows, inputs = rows_of(self._proto, found), {name: data[name] for name in self.input_names}
+        return settled(rows, self._proto, lambda given: self._session.run(given, trial=True), inputs)
 
     def arrays(
         self, x: Data, y: Data | None = None, sample_weight: Weights | None = None
@@ -257,7 +262,7 @@ class Model(Surgery):
         y: Data | None = None,
         *,
         sample_weight: Weights | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
     ) -> dict[str, Any]:
         """Loss and metrics in inference form, computed by onnxruntime from the same ONNX definitions.
 
@@ -265,7 +270,7 @@ class Model(Surgery):
             x: inputs, as for :meth:`train`,
             y: targets,
             sample_weight: and weights of the samples in the loss.
-            batch_size: rows at a time.
+            batch_size: rows at a time, by default 256, or what the file has.
 
         Returns:
             By name a number, or an array for metrics that report one.
@@ -277,14 +282,17 @@ class Model(Surgery):
         model = self._taking_sample_weights(sample_weight is not None)
         found = model._needs_recipe()
         data = model.arrays(x, y, sample_weight)
-        session = Session(evaluation_part(inference_form(model._proto), found))
-        tally = Tally(found.metrics)
-        for batch in batches(data, batch_size):
-            tally.add_batch(session.run(batch), found.loss, len(next(iter(batch.values()))))
-        return tally.logs()
+        rows = model._rows(data, found)
+        size = rows.batch_size(batch_size, SERVED_ROWS, data)
+        return evaluation.evaluate(model._proto, found, data, rows, size).logs()
 
-    def predict(self, x: Data, *, batch_size: int = 256) -> Any:
+    def predict(self, x: Data, *, batch_size: int | None = None) -> Any:
         """The outputs for ``x``, by onnxruntime; BatchNormalization and Dropout have their inference meaning.
+
+        Args:
+            x: inputs, as for :meth:`train`.
+            batch_size: rows at a time, by default 256, or what the file has: then the last batch is filled
+                by rows that are repeated, whose results are left out.
 
         Returns:
             An array, or a mapping by output name if the model has several outputs.
@@ -292,7 +300,10 @@ class Model(Surgery):
         Raises:
             DataError: ``x`` does not fit the model.
         """
-        results = self._session.run_batches(fit_to_fields(x, input_fields(self._proto), "x"), batch_size)
+        inputs = fit_to_fields(x, input_fields(self._proto), "x")
+        rows = self._rows(inputs)
+        size = rows.batch_size(batch_size, SERVED_ROWS, inputs)
+        results = evaluation.predict(self._session, inputs, rows, size)
         return results if len(results) > 1 else next(iter(results.values()))
 
     @cached_property

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
+from neuromatic.data.rows import rows_of
 from neuromatic.errors import DataError
 from neuromatic.ir.traversal import data_inputs, dependents
 from neuromatic.ir.values import Shape, Value, shape_text
@@ -26,12 +27,13 @@ class Field:
     Attributes:
         name: the graph input.
         dtype: its numpy type.
-        shape: its shape, batch first; None if the rank is unknown.
+        shape: its shape; None if the rank is unknown.
         classes: for class indices, how many classes there are.
         ignored: for class indices, a label that is allowed besides.
         output: the model output that the array is for; a mapping may use its name.
         axis: the class axis of the model output; None for the last.
         missing: whether nan is allowed, as what the model itself replaces.
+        batched: whether the first axis is the batch, so that any number of rows may be given.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Field:
     output: str | None = None
     axis: int | None = None
     missing: bool = False
+    batched: bool = True
 
 
 def input_fields(model: ModelProto) -> tuple[Field, ...]:
@@ -50,8 +53,13 @@ def input_fields(model: ModelProto) -> tuple[Field, ...]:
     values = {i.name: Value.of(i.name, i.type) for i in model.graph.input}
     nodes = [node for node in model.graph.node if _takes_missing(node)]
     read = {node.input[0] for node in nodes}
+    rows = rows_of(model).shared
     return tuple(
-        _field(values[n], missing=bool(nodes) and not read.isdisjoint(dependents(model.graph.node, [n])))
+        _field(
+            values[n],
+            missing=bool(nodes) and not read.isdisjoint(dependents(model.graph.node, [n])),
+            batched=n in rows,
+        )
         for n in names
     )
 
@@ -66,10 +74,11 @@ def _takes_missing(node: NodeProto) -> bool:
 def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
     """A field for each target of a recipe."""
     values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
-    several = len(recipe.targets) > 1
+    several, rows = len(recipe.targets) > 1, rows_of(model, recipe).shared
     return tuple(
         _field(
             values[t.name],
+            batched=t.name in rows,
             classes=t.classes,
             ignored=t.ignored,
             output=t.output if several else None,
@@ -82,7 +91,12 @@ def target_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
 def weight_fields(model: ModelProto, recipe: Recipe) -> tuple[Field, ...]:
     """A field for the sample weights of each target that has them."""
     values = {i.name: Value.of(i.name, i.type) for i in model.training_info[0].algorithm.input}
-    return tuple(_field(values[t.weights], output=t.output, axis=t.axis) for t in recipe.targets if t.weights)
+    rows = rows_of(model, recipe).shared
+    return tuple(
+        _field(values[t.weights], output=t.output, axis=t.axis, batched=t.weights in rows)
+        for t in recipe.targets
+        if t.weights
+    )
 
 
 def _field(value: Value, **more: Any) -> Field:
@@ -101,17 +115,36 @@ def fit_to_fields(data: Any, fields: Sequence[Field], what: str) -> dict[str, Ar
         what: how messages call these data (``"x"``, ``"y"``).
 
     Returns:
-        Arrays of the fields' types, all of one length.
+        Arrays of the fields' types, those with rows all of one length.
 
     Raises:
         DataError: something is missing, of a wrong shape or length, not a finite number, or not a class.
     """
     given = _by_name(data, fields, what)
     arrays = {field.name: _fit(given[field.name], field, what) for field in fields}
-    lengths = {name: len(array) for name, array in arrays.items()}
+    lengths = {field.name: len(arrays[field.name]) for field in fields if field.batched}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{what}: the arrays have different lengths: {lengths}")
+    check_named_axes(arrays, fields, what)
     return arrays
+
+
+def check_named_axes(arrays: Mapping[str, Array], fields: Sequence[Field], what: str) -> None:
+    """Axes of one name have one size, where some arrays have no rows.
+
+    Raises:
+        DataError: names the axis and two arrays.
+    """
+    if all(field.batched for field in fields):
+        return
+    sizes: dict[str, tuple[int, str]] = {}
+    for field in fields:
+        for dim, size in zip(field.shape or (), arrays[field.name].shape, strict=False):
+            known, owner = sizes.setdefault(dim, (size, field.name)) if isinstance(dim, str) else (size, "")
+            if known != size:
+                raise DataError(
+                    f"{what}: axis {dim!r} has size {known} in {owner!r} and {size} in {field.name!r}"
+                )
 
 
 def _by_name(data: Any, fields: Sequence[Field], what: str) -> dict[str, Any]:
@@ -144,9 +177,9 @@ def _fit(data: Any, field: Field, what: str) -> Array:
         expected = "strings" if strings else f"numbers that fit {field.dtype}"
         raise DataError(f"{where} has type {array.dtype}, expected {expected}")
     array = _fit_shape(array, field, where)
-    if not array.ndim:
+    if not array.ndim and field.batched:
         raise DataError(f"{where} is a single number, expected one row for each sample")
-    if not len(array):
+    if array.ndim and not len(array):
         raise DataError(f"{where} is empty; expected at least one row")
     array = _strings(array, where) if strings else _cast(array, field, where)
     if field.classes is not None:
@@ -159,6 +192,8 @@ def _fit_shape(array: Array, field: Field, where: str) -> Array:
     expected = field.shape
     if expected is None:
         return array
+    if field.batched and expected and isinstance(expected[0], int):  # the batch is fixed in the file
+        expected = ("batch", *expected[1:])
     if array.ndim == len(expected) + 1 and 1 in (array.shape[-1], array.shape[axis_of(field, array)]):
         axis = axis_of(field, array)
         array = array.squeeze(axis if array.shape[axis] == 1 else -1)

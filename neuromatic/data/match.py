@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic.data.arrays import Field, fit_to_fields, input_fields, target_fields
+from neuromatic.data.arrays import Field, check_named_axes, fit_to_fields, input_fields, target_fields
 from neuromatic.errors import DataError
 from neuromatic.recipe.schema import Recipe
 
@@ -43,10 +43,13 @@ def match_arrays(
         DataError: an array is missing, or does not fit the model.
     """
     x = match_inputs(arrays, model, where)
-    y = _match(arrays, target_fields(model, recipe), "y", where)
-    lengths = {name: len(array) for name, array in (x | y).items()}
+    targets = target_fields(model, recipe)
+    y = _match(arrays, targets, "y", where)
+    fields = [*input_fields(model), *targets]
+    lengths = {field.name: len((x | y)[field.name]) for field in fields if field.batched}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{where}: the arrays have different lengths: {lengths}")
+    check_named_axes(x | y, fields, where)
     return x, y
 
 

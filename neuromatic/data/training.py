@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from neuromatic.data.arrays import Field, axis_of, fit_to_fields, input_fields, target_fields, weight_fields
+from neuromatic.data.arrays import (
+    Field,
+    axis_of,
+    check_named_axes,
+    fit_to_fields,
+    input_fields,
+    target_fields,
+    weight_fields,
+)
+from neuromatic.data.rows import Rows
 from neuromatic.errors import DataError, UnknownNameError
 from neuromatic.ir.values import shape_text
 from neuromatic.recipe.schema import Recipe
@@ -37,16 +46,18 @@ def training_arrays(
         if not isinstance(x, Mapping):
             raise DataError(f"the targets {[t.name for t in targets]} are missing: give y")
         y = x
-    arrays = fit_to_fields(x, input_fields(model), "x") | fit_to_fields(y, targets, "y")
-    lengths = {name: len(array) for name, array in arrays.items()}
+    inputs = input_fields(model)
+    arrays = fit_to_fields(x, inputs, "x") | fit_to_fields(y, targets, "y")
+    lengths = {field.name: len(arrays[field.name]) for field in (*inputs, *targets) if field.batched}
     if len(set(lengths.values())) > 1:
         raise DataError(f"x and y have different lengths: {lengths}")
+    check_named_axes(arrays, [*inputs, *targets], "x and y")
     fields = weight_fields(model, recipe)
-    rows = next(iter(lengths.values()))
+    rows = {str(t.weights): len(arrays[t.name]) if arrays[t.name].ndim else 1 for t in recipe.targets}
     return arrays | _sample_weights(sample_weight, fields, rows)
 
 
-def _sample_weights(given: Any, fields: Sequence[Field], rows: int) -> dict[str, Array]:
+def _sample_weights(given: Any, fields: Sequence[Field], rows: Mapping[str, int]) -> dict[str, Array]:
     names = {f.output or f.name: f for f in fields}
     if isinstance(given, Mapping):
         for output in given:
@@ -59,9 +70,11 @@ def _sample_weights(given: Any, fields: Sequence[Field], rows: int) -> dict[str,
         by_output = dict(zip(names, given, strict=True))
     else:
         by_output = dict.fromkeys(names, given)
-    ones = np.ones(rows)
+    ones = {field.name: np.ones(rows[field.name]) for field in fields}
     return {
-        field.name: _fit_weights(ones if (found := by_output.get(output)) is None else found, field, rows)
+        field.name: _fit_weights(
+            ones[field.name] if (found := by_output.get(output)) is None else found, field, rows[field.name]
+        )
         for output, field in names.items()
     }
 
@@ -128,20 +141,24 @@ def _of_classes(y: Array, weights: Mapping[int, float], axis: int) -> Array:
     return np.array([weights.get(int(c), 1.0) for c in found], np.float64)[places].reshape(y.shape)
 
 
-def split(data: Mapping[str, Array], share: float) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The first rows, and the share of them at the end.
+def split(data: Mapping[str, Array], share: float, rows: Rows) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The first rows, and the share of them at the end; what is given whole is in both.
 
     Raises:
         ValueError: the share is not in [0, 1).
-        DataError: one of the parts is empty.
+        DataError: one of the parts is empty, or rows depend on each other.
     """
     if not 0.0 <= share < 1.0:
         raise ValueError(f"validation_split must be in [0, 1), got {share}")
-    length = len(next(iter(data.values())))
+    if not rows.shared:
+        raise DataError(
+            "validation_split: the rows of this model's inputs depend on each other, so that none can be "
+            "left out; give validation_data, or sample_weight with 0 for rows that are not to be trained on"
+        )
+    length = rows.count(data)
     kept = int(length * (1.0 - share))
+    if rows.size is not None and rows.ordered:
+        kept -= kept % rows.size
     if not 0 < kept < length:
         raise DataError(f"validation_split {share} of {length} rows leaves one part empty")
-    return (
-        {name: array[:kept] for name, array in data.items()},
-        {name: array[kept:] for name, array in data.items()},
-    )
+    return rows.take(data, slice(kept)), rows.take(data, slice(kept, None))

@@ -17,20 +17,20 @@ from neuromatic.recipe.schema import METADATA_KEY, Recipe
 def evaluation_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     """The graph from inputs and targets to the model's outputs, the loss and the sums of each metric."""
     outputs = [o.name for o in model.graph.output]
-    names = list(dict.fromkeys([*outputs, *_reported(recipe)]))
+    names = list(dict.fromkeys([*outputs, *reported_names(recipe)]))
     return part_for(model, names, value_types(model))
 
 
 def reported_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     """The graph from inputs and targets to the loss and the sums of each metric alone."""
-    return part_for(model, _reported(recipe), value_types(model))
+    return part_for(model, reported_names(recipe), value_types(model))
 
 
 def step_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     """The training step as one graph, without the nodes that neither report nor update anything."""
     whole = combined(model)
     target = [recipe.gradient_of] if recipe.gradient_of else []
-    needed = upstream(whole.graph.node, [*_reported(recipe), *target, *recipe.updates.values()])
+    needed = upstream(whole.graph.node, [*reported_names(recipe), *target, *recipe.updates.values()])
     del whole.graph.node[:]
     whole.graph.node.extend(needed)
     if recipe.dropout == "off":
@@ -38,7 +38,8 @@ def step_part(model: ModelProto, recipe: Recipe) -> ModelProto:
     return whole
 
 
-def _reported(recipe: Recipe) -> list[str]:
+def reported_names(recipe: Recipe) -> list[str]:
+    """The loss and the sums of each metric, as names of values."""
     return list(dict.fromkeys([recipe.loss, *(m.sums for m in recipe.metrics)]))
 
 

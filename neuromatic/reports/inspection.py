@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
+from neuromatic.data import rows_of
 from neuromatic.errors import RecipeError
 from neuromatic.ir.inference_form import is_batch_normalization, training_form_note
 from neuromatic.ir.opsets import opset_of
@@ -154,12 +155,15 @@ def traces(model: ModelProto) -> list[str]:
             f"the weights of {node.name or node.op_type} are attributes: when a loss is chosen, plain nodes "
             f"take its place, whose weights are initializers"
         )
+    rows = rows_of(model)
+    if rows.size is not None:
+        found.append(
+            f"{rows.source} has a fixed batch: it is trained and run {rows.size} rows at a time; "
+            f"neuromatic convert MODEL -o NEW.onnx --dynamic-batch makes any number possible"
+        )
     for item in axes(model):
-        if item["shape"] and 0 not in item["dynamic"]:
-            found.append(
-                f"input {item['name']!r} {shape_text(item['shape'])} has a fixed batch: train with that "
-                f"batch size and a number of rows that it divides"
-            )
+        if item["name"] in rows.whole and rows.shared:
+            found.append(f"input {item['name']!r} {shape_text(item['shape'])} has no rows: it is given whole")
         if item["dtype"] == "int64":
             found.append(f"input {item['name']!r} is int64, which some runtimes are slow with or lack")
     return found

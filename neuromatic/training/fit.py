@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from neuromatic import engines, schedules
+from neuromatic.data import Rows
 from neuromatic.errors import RecipeError
 from neuromatic.ir import parameters as weights
 from neuromatic.optimizers.steps import AVERAGE
@@ -24,6 +25,8 @@ from neuromatic.training.progress import Verbose, progress_for
 from neuromatic.training.tolerance import Tolerance
 
 Array = NDArray[Any]
+BATCH_SIZE = 32
+"""How many rows a step has, unless it is said."""
 
 
 def train_model(
@@ -32,8 +35,9 @@ def train_model(
     data: Mapping[str, Array],
     validation: Mapping[str, Array] | None,
     *,
+    rows: Rows,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     shuffle: bool,
     seed: int,
     learning_rate: LearningRate | None,
@@ -46,23 +50,28 @@ def train_model(
     """Train a copy of ``model``; returns the history and the copy, or None where nothing was trained.
 
     The arguments are those of :meth:`neuromatic.Model.train`, which documents the errors.
+
+    Args:
+        rows: what of the data are rows.
     """
-    if epochs < 0 or batch_size < 1:
-        raise ValueError(f"epochs must be 0 or more and batch_size 1 or more, got {epochs} and {batch_size}")
+    if epochs < 0:
+        raise ValueError(f"epochs must be 0 or more, got {epochs}")
+    size = rows.batch_size(batch_size, BATCH_SIZE, data)
     if epochs == 0:
         return History(), None
+    rows.kept(data, "x")
     rate = _learning_rate(model, recipe, learning_rate)
     progress, model = progress_for(verbose), with_fitting_masters(model, recipe)
     program = engines.find(engine).compile(model, seed=seed, options=engine_options)
     try:
         first_step = _steps_done(model, recipe)
-        inspector = Inspector(model, recipe, program, data, tolerance)
+        inspector = Inspector(model, recipe, program, data, tolerance, rows)
         history = fit(
             program,
             data,
             metrics=recipe.metrics,
             epochs=epochs,
-            batch_size=batch_size,
+            batch_size=size,
             learning_rate=rate,
             seed=seed,
             shuffle=shuffle,
@@ -70,6 +79,7 @@ def train_model(
             callbacks=[*_take_averages(model, recipe), *callbacks, *progress],
             first_step=first_step,
             inspector=inspector,
+            rows=rows,
         )
         trained, history.verification = inspector.result(first_step + len(history.step_losses))
     finally:

@@ -9,48 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuromatic.engines import Outcome, Program
+from neuromatic.data import Rows
+from neuromatic.engines import Program
 from neuromatic.errors import DivergedError, TrainingError
-from neuromatic.metrics import result_of
 from neuromatic.recipe.schema import MetricSums
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Run
 from neuromatic.training.divergence import Trail
 from neuromatic.training.history import History
 from neuromatic.training.inspector import Inspector
+from neuromatic.training.tally import Tally
 
 Array = NDArray[Any]
-
-
-class Tally:
-    """Sums over batches, from which loss and metrics of everything seen so far follow exactly."""
-
-    def __init__(self, metrics: Sequence[MetricSums]) -> None:
-        self._metrics = metrics
-        self._loss = 0.0
-        self._samples = 0
-        self._sums: dict[str, NDArray[np.float64]] = {}
-
-    def add(self, outcome: Outcome, batch_size: int) -> None:
-        """Count the steps of an outcome."""
-        self._loss += float(outcome.loss.sum(dtype=np.float64)) * batch_size
-        self._samples += len(outcome.loss) * batch_size
-        for metric in self._metrics:
-            sums = outcome.sums[metric.name].sum(axis=0, dtype=np.float64)
-            self._sums[metric.name] = self._sums.get(metric.name, 0.0) + sums
-
-    def add_batch(self, values: Mapping[str, Array], loss: str, batch_size: int) -> None:
-        """Count one batch from the values of an evaluated graph."""
-        sums = {m.name: values[m.sums][None] for m in self._metrics}
-        self.add(Outcome(np.reshape(values[loss], (1,)), sums), batch_size)
-
-    def logs(self, prefix: str = "") -> dict[str, Any]:
-        """The mean loss of all samples, and each metric: a number, or an array for some of them."""
-        logs: dict[str, Any] = {f"{prefix}loss": self._loss / self._samples}
-        for metric in self._metrics:
-            sums = self._sums[metric.name]
-            logs[f"{prefix}{metric.name}"] = result_of(metric.result, sums, metric.arguments)
-        return logs
 
 
 def fit(
@@ -67,13 +37,15 @@ def fit(
     callbacks: Sequence[Callback] = (),
     first_step: int = 0,
     inspector: Inspector | None = None,
+    rows: Rows | None = None,
 ) -> History:
     """Train for some epochs.
 
     The order of an epoch depends on seed and epoch alone. The last batch of an epoch may be smaller, and
-    counts by its size.
+    counts by its size; where the file has a fixed batch it is left out.
 
     Args:
+        rows: what of the data are rows; by default, all of them are.
         inspector: before the first epoch, the first call of the engine is made once, so that all that
             follows the last one can be tried with its result; then it is undone.
 
@@ -93,6 +65,7 @@ def fit(
             callbacks,
             first_step,
             inspector,
+            rows or Rows(frozenset(data)),
         )
         return loop.run(epochs)
     finally:
@@ -116,18 +89,19 @@ class _Loop:
         callbacks: Sequence[Callback],
         step: int,
         inspector: Inspector | None,
+        rows: Rows,
     ) -> None:
         self.program, self.metrics, self.batch_size = program, metrics, batch_size
         self.learning_rate = learning_rate
         self.seed, self.shuffle, self.callbacks, self.step = seed, shuffle, callbacks, step
-        self.dataset, self.count = program.load(data), _length(data)
-        self.held_out = None if validation is None else program.load(validation)
-        self.held_out_rows = np.arange(0 if validation is None else _length(validation))
+        self.rows, self.count, self.validation = rows, rows.count(data), validation
+        self.dataset = program.load(data, rows.given_whole(data))
+        self.held_out = None if validation is None else program.load(validation, rows.given_whole(validation))
         self.history = History()
         self.first_step, self.inspector, self.trail = step, inspector, Trail(program)
 
     def run(self, epochs: int) -> History:
-        steps = -(-self.count // self.batch_size)
+        steps = -(-len(self.order(0)) // self.batch_size)
         if self.inspector is not None:
             self.rehearse(self.inspector)
         run = Run(
@@ -142,11 +116,8 @@ class _Loop:
             started = time.perf_counter()
             self.notify("on_epoch_begin", run, epoch)
             logs = self.epoch(run, epoch)
-            if self.held_out is not None:
-                tally = evaluate(
-                    self.program, self.held_out, self.held_out_rows, self.batch_size, self.metrics
-                )
-                logs |= tally.logs("val_")
+            if self.validation is not None:
+                logs |= self.validate(self.validation).logs("val_")
             self.history.add(epoch, logs, time.perf_counter() - started)
             self.notify("on_epoch_end", run, epoch, logs)
             if run.stopped:
@@ -168,9 +139,8 @@ class _Loop:
         fine = bool(np.isfinite(outcome.loss).all()) and inspector.finite()
         if not fine:
             self.restore(*state)
-        if len(self.held_out_rows):
-            rows = blocks(self.held_out_rows, self.batch_size, program.steps_per_call)[0]
-            program.evaluate(self.held_out, rows)
+        if self.validation is not None:
+            self.validate(self.validation, calls=1)
         inspector.rehearse(self.step + len(block) * fine)
         self.restore(*state)
         self.trail.begin(*state)
@@ -180,10 +150,29 @@ class _Loop:
         self.program.steps_done = steps_done
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The row numbers in the order of an epoch."""
-        if self.shuffle:
-            return np.random.default_rng([self.seed, epoch]).permutation(self.count)
-        return np.arange(self.count)
+        """The row numbers in the order of an epoch; whole batches of them where the batch is fixed."""
+        size = self.rows.size or 1
+        draw = np.random.default_rng([self.seed, epoch]).permutation if self.shuffle else np.arange
+        if self.rows.ordered:
+            batches: NDArray[np.int64] = draw(self.count // size)
+            return (batches[:, None] * size + np.arange(size)).ravel()
+        order: NDArray[np.int64] = draw(self.count)
+        return order[: self.count - self.count % size]
+
+    def validate(self, data: Mapping[str, Array], calls: int | None = None) -> Tally:
+        """Loss and metrics of the held-out rows.
+
+        Args:
+            calls: how many calls of the engine suffice, for a trial.
+        """
+        rows, size = np.arange(self.rows.count(data)), self.rows.size or 1
+        full = len(rows) - len(rows) % size
+        tally = Tally(self.metrics)
+        for block in blocks(rows[:full], self.batch_size, self.program.steps_per_call)[:calls]:
+            tally.add(self.program.evaluate(self.held_out, block), block.shape[1])
+        if full < len(rows) and self.inspector is not None:
+            self.inspector.count_rest(tally, self.held_out, data, rows[full:])
+        return tally
 
     def epoch(self, run: Run, epoch: int) -> dict[str, Any]:
         tally, done = Tally(self.metrics), 0
@@ -217,20 +206,6 @@ class _Loop:
     def notify(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
-
-
-def _length(arrays: Mapping[str, Array]) -> int:
-    return len(next(iter(arrays.values())))
-
-
-def evaluate(
-    program: Program, dataset: Any, rows: NDArray[np.int64], batch_size: int, metrics: Sequence[MetricSums]
-) -> Tally:
-    """Loss and metrics of some rows, in inference form."""
-    tally = Tally(metrics)
-    for block in blocks(rows, batch_size, program.steps_per_call):
-        tally.add(program.evaluate(dataset, block), block.shape[1])
-    return tally
 
 
 def blocks(order: NDArray[np.int64], batch_size: int, steps: int) -> list[NDArray[np.int64]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from neuromatic.data import Rows
 from neuromatic.engines import Program
 from neuromatic.errors import DivergedError, InvalidModelError, VerificationError
 from neuromatic.inference import Session
@@ -57,15 +58,23 @@ class Verifier:
         program: its program.
         data: an array for each input, and possibly more.
         tolerance: how far values may be apart, absolutely and relatively.
+        rows: what of the data are rows; by default, all of them are.
     """
 
     def __init__(
-        self, model: ModelProto, program: Program, data: Mapping[str, Array], tolerance: Tolerance
+        self,
+        model: ModelProto,
+        program: Program,
+        data: Mapping[str, Array],
+        tolerance: Tolerance,
+        rows: Rows | None = None,
     ) -> None:
+        rows = rows or Rows(frozenset(data))
         self._model, self._program, self._tolerance = model, program, tolerance
-        self._inputs = {name: data[name][:VERIFIED_ROWS] for name in data_inputs(model.graph)}
-        self._rows = np.arange(len(next(iter(self._inputs.values()))))
-        self._dataset = program.load(self._inputs)
+        inputs = {name: data[name] for name in data_inputs(model.graph)}
+        self._inputs = rows.take(inputs, rows.first(VERIFIED_ROWS, inputs))
+        self._rows = np.arange(rows.count(self._inputs))
+        self._dataset = program.load(self._inputs, rows.given_whole(self._inputs))
         self._drawn = randomness.drawn_values(model)
 
     def check(self, model: ModelProto, step: int) -> Verification:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,9 @@ REFUSED: dict[str, tuple[Any, Field, str]] = {
         "x (for 'input') has shape (3,), expected (batch, 3)",
     ),
     "another size": (np.ones((2, 4)), field(), "x (for 'input') has shape (2, 4), expected (batch, 3)"),
-    "a fixed batch": (
+    "an input without rows": (
         np.ones((2, 3)),
-        field(shape=(1, 3)),
+        replace(field(shape=(1, 3)), batched=False),
         "x (for 'input') has shape (2, 3), expected (1, 3)",
     ),
     "channels last": (

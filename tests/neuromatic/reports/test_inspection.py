@@ -54,8 +54,10 @@ def test_axes_and_integers() -> None:
         y = Relu (x) }"""
     model = parsed(text)
     assert [(a["name"], a["dynamic"]) for a in inspection.axes(model)] == [("i", []), ("x", [0, 1])]
-    assert told(model, "input 'i' (4, 2) has a fixed batch")
+    assert told(model, "input 'i' (4, 2) has no rows: it is given whole")
     assert told(model, "input 'i' is int64")
+    fixed = parsed(text.replace("[N, s]", "[4, 3]"))
+    assert told(fixed, "input 'i' (4, 2) has a fixed batch: it is trained and run 4 rows at a time; ")
 
 
 def test_runtimes_by_opset() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class FakeProgram:
         self.rates: list[float] = []
         self._losses = None if losses is None else iter(losses)
 
-    def load(self, arrays: Mapping[str, Array]) -> Array:
+    def load(self, arrays: Mapping[str, Array], whole: Collection[str] = ()) -> Array:
         self.calls.append(("load", len(arrays["y"])))
         return arrays["y"].astype(np.float64)
 

@@ -11,7 +11,8 @@ import pytest
 from neuromatic.engines import Outcome
 from neuromatic.errors import DivergedError
 from neuromatic.training.callbacks import Callback
-from neuromatic.training.loop import Tally, blocks, fit
+from neuromatic.training.loop import blocks, fit
+from neuromatic.training.tally import Tally
 from tests.neuromatic.training.fake_program import MAE, FakeProgram, Recorder
 
 Y = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
@@ -182,7 +183,7 @@ def test_callbacks_are_closed_on_failure() -> None:
 
 def test_callbacks_are_closed_when_data_cannot_be_loaded() -> None:
     class Full(FakeProgram):
-        def load(self, arrays: Any) -> Any:
+        def load(self, arrays: Any, whole: Any = ()) -> Any:
             raise MemoryError("device")
 
     recorder = Recorder()
