@@ -14,9 +14,9 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from neuromatic.converters.lowering import Scope
-from neuromatic.converters.tensorflow._tensors import Tensor, rank, unsupported
+from neuromatic.converters.tensorflow._tensors import Tensor, rank, shape, unsupported
 
-Pads = list[tuple[int, int]]
+Pads = list[tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,14 @@ def window(
     def made(pads: Pads | None, padding: Literal["SAME", "VALID"], ceil: list[int] | None = None) -> Window:
         return Window(list(kernel), steps, gaps, pads, padding, ceil or [0] * n)
 
-    if auto_pad == "SAME_UPPER" or (auto_pad == "SAME_LOWER" and same_lower_is_same(extent, steps)):
-        return made(None, "SAME")
-    if auto_pad == "SAME_LOWER":
-        require_sizes(scope, sizes)
-        return made([(t - t // 2, t // 2) for t in same_totals(sizes, extent, steps)], "VALID")
+    # Without oneDNN, TensorFlow pads volumes wrongly where windows leave something out between them.
+    leaves_out = n == 3 and any(e < s for e, s in zip(extent, steps, strict=True))
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        upper = auto_pad == "SAME_UPPER"
+        if not leaves_out and (upper or same_lower_is_same(extent, steps)):
+            return made(None, "SAME")
+        totals = same_totals(shape(x)[1:-1], extent, steps)
+        return made([(t // 2, t - t // 2) if upper else (t - t // 2, t // 2) for t in totals], "VALID")
     given = [0] * (2 * n) if pads is None or auto_pad == "VALID" else list(pads)
     both = list(zip(given[:n], given[n:], strict=True))
     ceil = [0] * n
@@ -78,7 +81,7 @@ def window(
         both = [(before, after + extra) for (before, after), extra in zip(both, ceil, strict=True)]
     if not any(map(any, both)):
         return made(None, "VALID")
-    if not any(ceil) and _is_same(both, sizes, extent, steps):
+    if not any(ceil) and not leaves_out and _is_same(both, sizes, extent, steps):
         return made(None, "SAME")
     return made(both, "VALID", ceil)
 
@@ -89,11 +92,10 @@ def require_sizes(scope: Scope, sizes: Sequence[int | None]) -> None:
         raise unsupported(scope, "its padding depends on the size of its input; give the input fixed sizes")
 
 
-def same_totals(sizes: Sequence[int], extent: Sequence[int], strides: Sequence[int]) -> list[int]:
+def same_totals(sizes: Sequence[Any], extent: Sequence[int], strides: Sequence[int]) -> list[Any]:
     """The padding on both sides together with which the output has ``ceil(size / stride)`` elements."""
-    return [
-        max((math.ceil(n / s) - 1) * s + e - n, 0) for n, e, s in zip(sizes, extent, strides, strict=True)
-    ]
+    missing = [(-(-n // s) - 1) * s + e - n for n, e, s in zip(sizes, extent, strides, strict=True)]
+    return [max(m, 0) if isinstance(m, int) else tf.maximum(m, 0) for m in missing]
 
 
 def same_lower_is_same(extent: Sequence[int], strides: Sequence[int]) -> bool:
@@ -126,13 +128,13 @@ def padded(x: Tensor, pads: Pads | None, value: Any = 0) -> Tensor:
 
 
 def same_as_pads(x: Tensor, w: Window) -> Pads:
-    """All padding as numbers, also where TensorFlow would do it; needs known sizes for ``"SAME"``."""
+    """All padding as numbers, also where TensorFlow would do it: tensors where a size is not known."""
     if w.pads is not None:
         return w.pads
     if w.padding == "VALID":
         return [(0, 0)] * len(w.kernel)
     extent = [(k - 1) * d + 1 for k, d in zip(w.kernel, w.dilations, strict=True)]
-    totals = same_totals(list(x.shape[1:-1]), extent, w.strides)
+    totals = same_totals(shape(x)[1:-1], extent, w.strides)
     return [(t // 2, t - t // 2) for t in totals]
 
 
@@ -151,11 +153,12 @@ def element(x: Tensor, w: Window, offset: Sequence[int]) -> Tensor:
 
 
 def slide(x: Tensor, w: Window, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Combine the elements of each window of an already padded input, one axis after the other.
+    """Combine the elements of each window of an already padded input, axis by axis from the last.
 
-    Slower than TensorFlow's pools, but for every type, rank, stride and dilation.
+    Slower than TensorFlow's pools, but for every type, rank, stride and dilation. Of equal largest elements
+    the first in row-major order has the gradient, as there.
     """
-    for axis, k in enumerate(w.kernel):
+    for axis, k in reversed(list(enumerate(w.kernel))):
         one = [1] * len(w.kernel)
         along = Window(
             [*one[:axis], k, *one[axis + 1 :]],

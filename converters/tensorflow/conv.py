@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
@@ -48,13 +49,38 @@ def conv(
 def _convolution(x: Tensor, kernel: Tensor, w: Window, group: int) -> Tensor:
     """The convolution of a padded input with a kernel (k1, ..., C/group, M)."""
     n = len(w.kernel)
+    native = group == 1 or (n <= 2 and dtype(x) == tf.float32 and _has_grouped_kernels())
     if n == 2 and group > 1 and kernel.shape[2] == 1 and w.strides[0] == w.strides[1]:
         height, width, _, outputs = shape(kernel)
         depthwise = tf.reshape(kernel, [height, width, group, outputs // group])
         return tf.nn.depthwise_conv2d(x, depthwise, [1, *w.strides, 1], w.padding, dilations=w.dilations)
-    if group > 1 and not (n <= 2 and dtype(x) == tf.float32):  # no kernel, or none for the gradient
+    if not native and n == 1 and kernel.shape[2] == 1:
+        plane = Window([1, *w.kernel], w.strides * 2, [1, *w.dilations], None, w.padding, [])
+        return tf.squeeze(_convolution(x[:, None], kernel[None], plane, group), 1)
+    if not native:
         return _by_group(lambda x, k: _convolution(x, k, w, 1), x, kernel, group, kernel_axis=-1)
     return tf.nn.convolution(x, kernel, w.strides, w.padding, data_format=_FORMATS[n], dilations=w.dilations)
+
+
+@cache
+def _has_grouped_kernels() -> bool:
+    """Whether TensorFlow has kernels of grouped convolutions, over one or two axes, and of their gradients.
+
+    On a CPU only oneDNN has them. Whether it is on was settled when TensorFlow was imported, by
+    TF_ENABLE_ONEDNN_OPTS or else the processor; what the variable says now does not tell, so one is tried.
+    """
+    with tf.init_scope():
+        try:
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=[1, 1, 1, 2],
+                filter=tf.zeros([1, 1, 1, 2]),
+                out_backprop=tf.zeros([1, 1, 1, 2]),
+                strides=[1, 1, 1, 1],
+                padding="VALID",
+            )
+        except tf.errors.OpError:
+            return False
+    return True
 
 
 @ops.lowers("ConvTranspose", since=(1, 11, 22), layout="NHWC")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -53,13 +53,32 @@ def max_pool(
     )
     if scope.wants(1):
         return _max_pool_with_indices(scope, X, w, storage_order)
-    native = dtype(X) in (tf.float32, tf.float16, tf.bfloat16) or (dtype(X) == tf.float64 and rank(X) <= 4)
-    if native and not w.dilated:
-        y = padded(X, w.pads, dtype(X).min)
-        return tf.nn.max_pool(y, w.kernel, w.strides, w.padding)
-    if w.padding == "SAME":
-        require_sizes(scope, list(X.shape[1:-1]))
+    if _is_native(X, w):
+        return _pooled(tf.nn.max_pool, padded(X, w.pads, dtype(X).min), w, w.padding)
     return slide(padded(X, same_as_pads(X, w), dtype(X).min), w, tf.maximum)
+
+
+def _is_native(x: Tensor, w: Window) -> bool:
+    """Whether TensorFlow has kernels for it, and for its gradient."""
+    floats = (tf.float32, tf.float16, tf.bfloat16, tf.float64)
+    return dtype(x) in floats and not w.dilated and 3 <= rank(x) <= 5
+
+
+def _pooled(pool: Callable[..., Tensor], x: Tensor, w: Window, padding: str) -> Tensor:
+    """TensorFlow's pool; that of a volume is one over its planes and then one over its depth.
+
+    TensorFlow's own for volumes lacks types, and without oneDNN the gradient of a maximum goes, whole, to
+    each of several equal elements.
+    """
+    if rank(x) < 5:
+        return pool(x, w.kernel, w.strides, padding)
+    batch, depth, height, width, channels = shape(x)
+    planes = tf.reshape(x, [batch * depth, height, width, channels])
+    planes = pool(planes, w.kernel[1:], w.strides[1:], padding)
+    height, width = shape(planes)[1:3]
+    lines = tf.reshape(planes, [batch, depth, height * width, channels])
+    y = pool(lines, [w.kernel[0], 1], [w.strides[0], 1], padding)
+    return tf.reshape(y, [batch, shape(y)[1], height, width, channels])
 
 
 def _max_pool_with_indices(scope: Scope, X: Tensor, w: Window, storage_order: int) -> tuple[Tensor, Tensor]:
@@ -104,15 +123,15 @@ def average_pool(
         dilations=dilations,
         ceil_mode=ceil_mode,
     )
-    native = dtype(X) in (tf.float32, tf.float16, tf.bfloat16) or (dtype(X) == tf.float64 and rank(X) <= 4)
-    if native and not w.dilated and w.pads is None and not (count_include_pad and w.padding == "SAME"):
-        return tf.nn.avg_pool(X, w.kernel, w.strides, w.padding)  # which does not count its own padding
+    native = _is_native(X, w)
+    if native and w.pads is None and not (count_include_pad and w.padding == "SAME"):
+        return _pooled(tf.nn.avg_pool, X, w, w.padding)  # which does not count its own padding
     require_sizes(scope, list(X.shape[1:-1]))
     pads_of_axes = same_as_pads(X, w)
     counts = _counts(list(X.shape[1:-1]), pads_of_axes, w, bool(count_include_pad))
     x = padded(X, pads_of_axes)
-    if native and not w.dilated:
-        mean = tf.nn.avg_pool(x, w.kernel, w.strides, "VALID")
+    if native:
+        mean = _pooled(tf.nn.avg_pool, x, w, "VALID")
         return mean * tf.cast(np.prod(w.kernel) / counts, dtype(X))
     return slide(x, w, tf.add) / tf.cast(counts, dtype(X))
 
@@ -173,8 +192,6 @@ def lp_pool(
         dilations=dilations,
         ceil_mode=ceil_mode,
     )
-    if w.padding == "SAME":
-        require_sizes(scope, list(X.shape[1:-1]))
     return root(slide(padded(powers(X, p), same_as_pads(X, w)), w, tf.add), p)
 
 
