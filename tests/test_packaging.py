@@ -77,7 +77,8 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in {Path(folder).parts[0] for folder in FOLDERS.values()}:
         shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     project = PYPROJECT["project"]
-    for name in ("pyproject.toml", project.get("readme"), *project["license-files"]):
+    modules = [f"{name}.py" for name in PYPROJECT["tool"]["setuptools"]["py-modules"]]
+    for name in ("pyproject.toml", project.get("readme"), *project["license-files"], *modules):
         if name:
             shutil.copy(ROOT / name, copy / name)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."]
@@ -96,7 +97,8 @@ def wheel(distributions: Path) -> zipfile.ZipFile:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if not name.endswith("/")}
     version = PYPROJECT["project"]["version"]
-    assert {name.split("/")[0] for name in names} == {"neuromatic", f"neuromatic-{version}.dist-info"}
+    roots = {"neuromatic", "neuromatic_command.py", f"neuromatic-{version}.dist-info"}
+    assert {name.split("/")[0] for name in names} == roots
     assert {name for name in names if name.startswith("neuromatic/")} == shipped_files()
 
 

@@ -179,8 +179,8 @@ def _read_metadata(model: ModelProto) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        notes = json.loads(text)
-        if notes["version"] != METADATA_VERSION:
+        notes = json.loads(text, parse_int=_integer, parse_constant=_no_number)
+        if type(notes["version"]) is not int or notes["version"] != METADATA_VERSION:
             raise RecipeError(
                 f"metadata {METADATA_KEY!r} has version {notes['version']}, this Neuromatic reads "
                 f"{METADATA_VERSION}"
@@ -199,19 +199,38 @@ def _check_notes(notes: Any) -> None:
     """
     for target in notes["targets"]:
         found = Target(**target)
-        _check_text(found.name, found.output or "", found.weights or "")
-        for number in (found.classes, found.ignored, found.axis):
-            if not (number is None or isinstance(number, int)):
+        _check_text(found.name, *_given(found.output, found.weights))
+        for number in _given(found.classes, found.ignored, found.axis):
+            if type(number) is not int:
                 raise TypeError(f"{number!r} is not a class or axis")
+        for size in _given(found.classes):
+            if size < 1:
+                raise ValueError(f"{size} is no number of classes")
     for metric in notes["metrics"]:
         sums = MetricSums(**metric)
         _check_text(sums.name, sums.sums, sums.result, *dict(sums.arguments))
-    _check_text(notes["learning_rate"] or "", notes["step"] or "", notes.get("loss", ""))
+    _check_text(*_given(notes["learning_rate"], notes["step"]), notes.get("loss", ""))
     if notes.get("dropout", "train") not in ("train", "off"):
         raise TypeError(f"{notes['dropout']!r} is not a form of dropout")
     for named in (notes.get("optimizer"), notes.get("schedule")):
         if named is not None:
-            _check_text(named["name"], *named["arguments"].keys())
+            _check_text(named["name"], *dict(named)["arguments"].keys())
+
+
+def _given(*values: Any) -> list[Any]:
+    """Those that are not null."""
+    return [value for value in values if value is not None]
+
+
+def _integer(text: str) -> int:
+    """A whole number of a recipe, which ONNX has to be able to store."""
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text[:40]} has more than 64 bits")
+    return int(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def _check_text(*values: object) -> None:

@@ -129,6 +129,8 @@ def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
     if not lost:
         raise ModelError(f"replace_head: no output of the model depends on {place!r}")
     value = value_types(bare).get(place, Value(place, 0, None))
+    if not value.dtype:
+        raise ShapeError(f"replace_head: the type of {place!r} is unknown; cut behind another value")
     if value.shape is None:
         raise ShapeError(f"replace_head: the rank of {place!r} is unknown; cut behind another value")
     kept = [output for output in graph.output if output.name not in later]

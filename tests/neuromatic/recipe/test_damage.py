@@ -262,3 +262,27 @@ def test_damage_of_the_inference_graph_is_another_error() -> None:
         Model.from_proto(model).loss("mse").optimizer("sgd")
     with pytest.raises(InvalidModelError, match="the types in the model do not fit: "):
         Model.from_proto(model).summary()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"step": []}, r"\[\] is not a name"),
+        ({"step": False}, "False is not a name"),
+        ({"learning_rate": 0}, "0 is not a name"),
+        ({"loss": None}, "None is not a name"),
+        ({"version": True}, "has version True"),
+        ({"targets": [{"name": "y", "classes": True}]}, "True is not a class or axis"),
+        ({"targets": [{"name": "y", "classes": 0}]}, "0 is no number of classes"),
+        ({"targets": [{"name": "y", "classes": 10**30}]}, "10000.* has more than 64 bits"),
+        ({"targets": [{"name": "y", "classes": float("inf")}]}, "Infinity is no number"),
+        ({"targets": [{"name": "y", "output": ""}], "schedule": [1]}, "damaged"),
+        ({"optimizer": {"name": "sgd", "arguments": {"momentum": float("nan")}}}, "NaN is no number"),
+    ],
+)
+def test_entries_of_a_wrong_kind(entry: dict[str, Any], message: str) -> None:
+    """Empty values of other types are none of those that are left out."""
+    model = trained_by_sgd()
+    set_notes(model, **entry)
+    with pytest.raises(RecipeError, match=message):
+        _ = Model.from_proto(model).recipe
