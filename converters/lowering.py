@@ -71,20 +71,25 @@ def plan(model: ModelProto, registry: Registry, *, training: bool = False) -> Pl
     return _Planner(model, registry, training).graph_plan()
 
 
-def plan_outputs(model: ModelProto, registry: Registry) -> tuple[Plan, tuple[str, ...]]:
-    """The plan of those outputs of a model that an engine can compute, in inference form, and their names.
+def plan_outputs(
+    model: ModelProto, registry: Registry, *, training: bool = False
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of those outputs of a model that an engine can compute, and their names.
+
+    Args:
+        training: see :func:`plan`.
 
     Raises:
         UnsupportedOpError: it can compute none; lists what it lacks.
     """
     types = {o.name: Value.of(o.name, o.type) for o in model.graph.output}
     try:
-        return plan(model, registry), tuple(types)
+        return plan(model, registry, training=training), tuple(types)
     except UnsupportedOpError:
         names = [name for name in types if _can_plan(part_for(model, [name], types), registry)]
         if not names:
             raise
-    return plan(part_for(model, names, types), registry), tuple(names)
+    return plan(part_for(model, names, types), registry, training=training), tuple(names)
 
 
 def _can_plan(model: ModelProto, registry: Registry) -> bool:

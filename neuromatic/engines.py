@@ -90,6 +90,25 @@ class Program(Protocol):
         """Release what the program holds."""
 
 
+class Forward(Protocol):
+    """A model's graph, ready to be run forward."""
+
+    def run(self, inputs: Mapping[str, Array], batched: Collection[str], step: int) -> dict[str, Array]:
+        """The outputs of one batch, by name.
+
+        Outputs that the engine lacks operators for are left out.
+
+        Args:
+            inputs: an array for each input.
+            batched: names of those whose first axis is the batch.
+            step: numbers the random draws.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
 class Engine(Protocol):
     """An engine that can train ONNX models."""
 
@@ -98,6 +117,31 @@ class Engine(Protocol):
 
         Raises:
             UnsupportedOpError: some nodes have no lowering on this engine; it lists them all.
+            TypeError: an option that this engine does not know.
+        """
+        ...
+
+    def forward(
+        self,
+        model: ModelProto,
+        *,
+        training: bool,
+        updated: Collection[str],
+        seed: int,
+        options: Mapping[str, Any],
+    ) -> Forward:
+        """The graph of a model without a recipe.
+
+        Args:
+            model: an ONNX model.
+            training: whether Dropout, BatchNormalization and the like have their training meaning.
+            updated: initializers that a training step would replace; BatchNormalization takes the statistics
+                of a batch only if its running ones are among them.
+            seed: determines what is drawn at random.
+            options: as for :meth:`compile`.
+
+        Raises:
+            UnsupportedOpError: some nodes have no lowering on this engine, so that no output can be computed.
             TypeError: an option that this engine does not know.
         """
         ...

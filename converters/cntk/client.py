@@ -135,10 +135,13 @@ class Worker:
         """Each output of a program for all lines of ``rows``; random numbers are those of a step."""
         return self.ask("run", [rows, feeds], program=program, dataset=dataset, step=step)[1]
 
-    def run_arrays(self, program: str, feeds: Array, arrays: Mapping[str, Array]) -> list[Array]:
-        """The outputs of a program for arrays by input name."""
+    def run_arrays(
+        self, program: str, feeds: Array, arrays: Mapping[str, Array], *, rows: int = 1, step: int = 0
+    ) -> list[Array]:
+        """The outputs of a program for arrays by input name; random numbers are those of a step."""
         sent = [feeds, *arrays.values()]
-        return self.ask("run", sent, program=program, dataset=None, names=list(arrays))[1]
+        more = {"names": list(arrays), "rows": rows, "step": step}
+        return self.ask("run", sent, program=program, dataset=None, **more)[1]
 
     def read(self, names: Sequence[str]) -> dict[str, Array]:
         """Values of cells by name."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnx import ModelProto
 
 from neuromatic.converters.cntk.environment import Environment, require
-from neuromatic.engines import Program
+from neuromatic.engines import Forward, Program
 
 OPTIONS: dict[str, Any] = {"learner": "auto", "loader": "auto", "threads": None, "timeout": 600.0}
 CHOICES = {"learner": ("auto", "recorded"), "loader": ("auto", "builder", "native")}
@@ -35,26 +35,55 @@ class CNTKEngine:
 
     def compile(self, model: ModelProto, *, seed: int, options: Mapping[str, Any]) -> Program:
         """See :class:`neuromatic.engines.Engine`."""
-        if unknown := sorted(set(options) - set(OPTIONS)):
-            raise TypeError(f"the cntk engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
-        chosen = {**OPTIONS, **options}
-        for name, known in CHOICES.items():
-            if chosen[name] not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}; got {chosen[name]!r}")
-        threads = chosen["threads"] or len(os.sched_getaffinity(0))
-        if not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads must be a number above 0, got {threads!r}")
-        client = importlib.import_module("neuromatic.converters.cntk.client")
+        chosen = _chosen(options)
         module = importlib.import_module("neuromatic.converters.cntk.program")
         program: Program = module.CNTKProgram(
             model,
-            start=lambda: client.Worker(
-                self.environment, threads=threads, seed=seed, timeout=float(chosen["timeout"])
-            ),
+            start=lambda: self._worker(seed, chosen),
             own_learners=chosen["learner"] == "auto",
             loader="native" if chosen["loader"] == "native" else "builder",
         )
         return program
+
+    def forward(
+        self,
+        model: ModelProto,
+        *,
+        training: bool,
+        updated: Collection[str],
+        seed: int,
+        options: Mapping[str, Any],
+    ) -> Forward:
+        """See :class:`neuromatic.engines.Engine`."""
+        worker = self._worker(seed, _chosen(options))
+        module = importlib.import_module("neuromatic.converters.cntk.forward")
+        forward: Forward = module.CNTKForward(model, training=training, updated=updated, worker=worker)
+        return forward
+
+    def _worker(self, seed: int, chosen: Mapping[str, Any]) -> Any:
+        client = importlib.import_module("neuromatic.converters.cntk.client")
+        return client.Worker(
+            self.environment, threads=chosen["threads"], seed=seed, timeout=float(chosen["timeout"])
+        )
+
+
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with their defaults.
+
+    Raises:
+        TypeError: there is no such option.
+        ValueError: it has another value than it can have.
+    """
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        raise TypeError(f"the cntk engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
+    chosen = {**OPTIONS, **options}
+    for name, known in CHOICES.items():
+        if chosen[name] not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}; got {chosen[name]!r}")
+    chosen["threads"] = chosen["threads"] or len(os.sched_getaffinity(0))
+    if not isinstance(chosen["threads"], int) or chosen["threads"] < 1:
+        raise ValueError(f"threads must be a number above 0, got {chosen['threads']!r}")
+    return chosen
 
 
 def load() -> CNTKEngine:

@@ -33,6 +33,7 @@ class Run:
         moment: the number of rows.
         hosted: names of the values that CNTK does not compute though it was asked to, and of outputs that
             are constant.
+        training: whether nodes have their training meaning.
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class Run:
     inputs: Mapping[str, Any]
     moment: Moment
     hosted: list[str] = field(default_factory=list)
+    training: bool = False
 
 
 def run_model(
@@ -63,6 +65,8 @@ def record_model(
     batched: Collection[str] = (),
     known: Collection[str] = (),
     host: bool = False,
+    changing: Collection[str] = (),
+    training: bool = False,
 ) -> Run:
     """Record a graph for inputs by name.
 
@@ -72,12 +76,14 @@ def record_model(
         batched: names of inputs whose first axis is CNTK's batch; the others are of fixed shape.
         known: names of inputs to use as constants, such as axes and shapes.
         host: whether onnxruntime computes what CNTK refuses, for these inputs.
+        changing: initializers that a training step replaces: what depends on them is not the host's.
+        training: whether nodes have their training meaning.
 
     Raises:
         UnsupportedOpError: CNTK has no lowering for some nodes.
         UnsupportedFeatureError: a node uses an operator in a way that is not handled.
     """
-    plan = lowering.plan(model, HostRegistry(ops) if host else ops)
+    plan = lowering.plan(model, HostRegistry(ops) if host else ops, training=training)
     graph = Graph()
     values: dict[str, Any] = dict(lowering.initial_values(model))
     for name, array in inputs.items():
@@ -88,19 +94,21 @@ def record_model(
         else:
             shape = [None, *array.shape[1:]] if name in batched else array.shape
             values[name] = graph.input(name, shape, array.dtype)
-    context = RecordingContext(graph=graph, values=values)
+    updated = frozenset(changing) if training else frozenset()
+    context = RecordingContext(training=training, updated=updated, graph=graph, values=values)
     moment = Moment(next((len(inputs[name]) for name in batched), 1))
-    made = Run(graph, values, [o.name for o in model.graph.output], inputs, moment)
+    made = Run(graph, values, [o.name for o in model.graph.output], inputs, moment, training=training)
     if host:
-        _run_or_host(plan, model, inputs, context, made.hosted)
+        prefix = Prefix(model, changing, training=training)
+        _run_or_host(plan, prefix, inputs, context, made.hosted)
     else:
         lowering.run(plan, values, context, call)
     made.hosted.extend(name for name in made.outputs if not isinstance(values[name], Tensor))
     return made
 
 
-def computed(run: Run, worker: Worker) -> dict[str, Any]:
-    """The outputs of a recorded graph by name."""
+def computed(run: Run, worker: Worker, step: int = 0) -> dict[str, Any]:
+    """The outputs of a recorded graph by name; random numbers are those of a step."""
     found: dict[str, Any] = {}
     recorded: dict[str, Tensor] = {}
     for name in run.outputs:
@@ -110,10 +118,13 @@ def computed(run: Run, worker: Worker) -> dict[str, Any]:
         else:
             found[name] = _of_host(value, run.moment)
     if recorded:
-        header = described(run.graph, outputs=[t.register for t in recorded.values()], loss=False)
+        registers = [t.register for t in recorded.values()]
+        header = described(run.graph, outputs=registers, loss=False, training=run.training)
         worker.build("evaluate", run.graph, header)
         fed = {e["name"]: np.asarray(run.inputs[e["name"]], np.float32) for e in header["inputs"]}
-        results = worker.run_arrays("evaluate", feeds_at(run.graph, run.moment), fed)
+        results = worker.run_arrays(
+            "evaluate", feeds_at(run.graph, run.moment), fed, rows=run.moment.batch, step=step
+        )
         found |= {n: as_onnx(v, t) for v, (n, t) in zip(results, recorded.items(), strict=True)}
         worker.forget(programs=["evaluate"])
     return found
@@ -121,13 +132,12 @@ def computed(run: Run, worker: Worker) -> dict[str, Any]:
 
 def _run_or_host(
     plan: lowering.Plan,
-    model: ModelProto,
+    prefix: Prefix,
     inputs: Mapping[str, Any],
     context: RecordingContext,
     hosted: list[str],
 ) -> None:
     """Record a plan; what CNTK refuses is computed by onnxruntime."""
-    prefix = Prefix(model, ())
     for step in plan.steps:
         try:
             lowering.run(lowering.Plan((step,)), context.values, context, call)

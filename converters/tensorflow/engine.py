@@ -7,14 +7,14 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnx import ModelProto
 
 from neuromatic._quiet import LEVEL, quiet, wanted
 from neuromatic.converters.boundary import raising_our_errors
-from neuromatic.engines import Program
+from neuromatic.engines import Forward, Program
 from neuromatic.errors import EngineNotAvailableError
 
 INSTALL = "pip install 'neuromatic[cpu]'"
@@ -35,15 +35,44 @@ class TensorFlowEngine:
 
     def compile(self, model: ModelProto, *, seed: int, options: Mapping[str, Any]) -> Program:
         """See :class:`neuromatic.engines.Engine`."""
-        if unknown := sorted(set(options) - set(OPTIONS)):
-            raise TypeError(f"the tensorflow engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
-        jit = options.get("jit", OPTIONS["jit"])
-        if jit not in ("auto", True, False):
-            raise ValueError(f"jit must be 'auto', True or False, got {jit!r}")
+        jit = _jit(options)
         module = importlib.import_module("neuromatic.converters.tensorflow.program")
         with raising_our_errors("TensorFlow cannot take the graph"):
             program: Program = module.TensorFlowProgram(model, seed=seed, jit=jit)
         return program
+
+    def forward(
+        self,
+        model: ModelProto,
+        *,
+        training: bool,
+        updated: Collection[str],
+        seed: int,
+        options: Mapping[str, Any],
+    ) -> Forward:
+        """See :class:`neuromatic.engines.Engine`."""
+        jit = _jit(options) is True
+        module = importlib.import_module("neuromatic.converters.tensorflow.forward")
+        with raising_our_errors("TensorFlow cannot take the graph"):
+            forward: Forward = module.TensorFlowForward(
+                model, training=training, updated=updated, seed=seed, jit=jit
+            )
+        return forward
+
+
+def _jit(options: Mapping[str, Any]) -> Any:
+    """The option ``jit``.
+
+    Raises:
+        TypeError: there is another option.
+        ValueError: it has another value than it can have.
+    """
+    if unknown := sorted(set(options) - set(OPTIONS)):
+        raise TypeError(f"the tensorflow engine has no option {unknown[0]!r}; it has {sorted(OPTIONS)}")
+    jit = options.get("jit", OPTIONS["jit"])
+    if jit not in ("auto", True, False):
+        raise ValueError(f"jit must be 'auto', True or False, got {jit!r}")
+    return jit
 
 
 def load() -> TensorFlowEngine:

@@ -5,58 +5,41 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
-from numpy.typing import ArrayLike, NDArray
 from onnx import ModelProto
 
-from neuromatic.builder._surgery import BatchNorm, Surgery
+from neuromatic.builder._serving import Array, Data, Serving, Weights
+from neuromatic.builder._surgery import BatchNorm
 from neuromatic.builder.functional import assemble
 from neuromatic.data import (
     ClassWeight,
-    Rows,
-    fit_to_fields,
-    input_fields,
-    rows_of,
-    settled,
     split,
-    training_arrays,
     with_class_weights,
 )
 from neuromatic.errors import RecipeError
-from neuromatic.inference import Session
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
 from neuromatic.ir.inference_form import inference_form
 from neuromatic.ir.opsets import DEFAULT_OPSET
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.terms import Terms
-from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import SymbolicTensor
 from neuromatic.printable import printable
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.parts import Parts
-from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
 from neuromatic.reports.plot import Detail, Direction, draw
 from neuromatic.reports.summary import summary_text
 from neuromatic.saving.model_file import load_proto, save_proto
 from neuromatic.schedules import LearningRate
-from neuromatic.training import evaluation
 from neuromatic.training.callbacks import Callback
 from neuromatic.training.fit import train_model
 from neuromatic.training.history import History
 from neuromatic.training.progress import Verbose
 
-Array = NDArray[Any]
-SERVED_ROWS = 256
-"""How many rows onnxruntime gets at a time, unless it is said."""
-Data = ArrayLike | Sequence[ArrayLike] | Mapping[str, ArrayLike]
-Weights = Data | Sequence[ArrayLike | None]
 
-
-class Model(Surgery):
+class Model(Serving):
     """A model, which is an ONNX ``ModelProto`` and nothing else besides.
 
     Made from layers called on each other (Keras ``Model``), by :func:`load` from a file, or by
@@ -113,11 +96,6 @@ class Model(Surgery):
     def proto(self) -> ModelProto:
         """The ONNX model: graph, parameters and, once loss and optimizer are chosen, the recipe."""
         return self._proto
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the inputs that data are fed to."""
-        return tuple(data_inputs(self._proto.graph))
 
     def _as_model(self) -> Model:
         return self
@@ -203,7 +181,10 @@ class Model(Surgery):
         found = model._needs_recipe()
         data = model.arrays(x, y, sample_weight)
         rows = model._rows(data, found)
-        held_out = None if validation_data is None else model.arrays(*validation_data)
+        held_out = None
+        if validation_data is not None:
+            inputs, truth, *rest = validation_data
+            held_out = model.arrays(inputs, truth, *rest)
         if validation_split and held_out is None:
             data, held_out = split(data, validation_split, rows)
         if class_weight is not None:
@@ -231,21 +212,6 @@ class Model(Surgery):
                 self.__dict__.pop(cached, None)
         return history
 
-    def _rows(self, data: Mapping[str, Array], found: Recipe | None = None) -> Rows:
-        """What of the data are rows."""
-        rows, inputs = rows_of(self._proto, found), {name: data[name] for name in self.input_names}
-        return settled(rows, self._proto, lambda given: self._session.run(given, trial=True), inputs)
-
-    def arrays(
-        self, x: Data, y: Data | None = None, sample_weight: Weights | None = None
-    ) -> dict[str, Array]:
-        """Inputs, targets and, where the recipe takes them, sample weights as one checked array for each.
-
-        Raises:
-            DataError: the data do not fit the model.
-        """
-        return training_arrays(self._proto, self._needs_recipe(), x, y, sample_weight)
-
     def _taking_sample_weights(self, wanted: bool) -> Model:
         """This model, or where it is wanted one whose losses take sample weights, of the same state."""
         if not wanted or all(t.weights for t in self._needs_recipe().targets):
@@ -255,60 +221,6 @@ class Model(Surgery):
         model = self._with(replace(parts, objective=parts.objective.with_sample_weights()))
         weights.carry_over(self._proto, model._proto)
         return model
-
-    def evaluate(
-        self,
-        x: Data,
-        y: Data | None = None,
-        *,
-        sample_weight: Weights | None = None,
-        batch_size: int | None = None,
-    ) -> dict[str, Any]:
-        """Loss and metrics in inference form, computed by onnxruntime from the same ONNX definitions.
-
-        Args:
-            x: inputs, as for :meth:`train`,
-            y: targets,
-            sample_weight: and weights of the samples in the loss.
-            batch_size: rows at a time, by default 256, or what the file has.
-
-        Returns:
-            By name a number, or an array for metrics that report one.
-
-        Raises:
-            RecipeError: no loss has been chosen, or it takes no sample weights.
-            DataError: the data do not fit the model.
-        """
-        model = self._taking_sample_weights(sample_weight is not None)
-        found = model._needs_recipe()
-        data = model.arrays(x, y, sample_weight)
-        rows = model._rows(data, found)
-        size = rows.batch_size(batch_size, SERVED_ROWS, data)
-        return evaluation.evaluate(model._proto, found, data, rows, size).logs()
-
-    def predict(self, x: Data, *, batch_size: int | None = None) -> Any:
-        """The outputs for ``x``, by onnxruntime; BatchNormalization and Dropout have their inference meaning.
-
-        Args:
-            x: inputs, as for :meth:`train`.
-            batch_size: rows at a time, by default 256, or what the file has: then the last batch is filled
-                by rows that are repeated, whose results are left out.
-
-        Returns:
-            An array, or a mapping by output name if the model has several outputs.
-
-        Raises:
-            DataError: ``x`` does not fit the model.
-        """
-        inputs = fit_to_fields(x, input_fields(self._proto), "x")
-        rows = self._rows(inputs)
-        size = rows.batch_size(batch_size, SERVED_ROWS, inputs)
-        results = evaluation.predict(self._session, inputs, rows, size)
-        return results if len(results) > 1 else next(iter(results.values()))
-
-    @cached_property
-    def _session(self) -> Session:
-        return Session(inference_form(strip(self._proto)))
 
     def summary(self) -> None:
         """Print layers, shapes and parameters, and what is wrong with the recipe if it cannot be used."""

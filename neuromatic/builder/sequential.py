@@ -138,6 +138,7 @@ class Sequential(FluentLayers):
     train = delegated(Model.train)
     evaluate = delegated(Model.evaluate)
     predict = delegated(Model.predict)
+    run = delegated(Model.run)
     summary = delegated(Model.summary)
     plot = delegated(Model.plot)
     save = delegated(Model.save)

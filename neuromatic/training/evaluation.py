@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
+from neuromatic import engines
 from neuromatic.data import Rows
 from neuromatic.errors import DataError
 from neuromatic.inference import Session
@@ -16,6 +17,7 @@ from neuromatic.ir.inference_form import inference_form
 from neuromatic.ir.traversal import reads, upstream
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Value
+from neuromatic.recipe.dropout import without_dropout
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import evaluation_part, reported_names, strip
 from neuromatic.training.tally import Tally
@@ -24,14 +26,55 @@ Array = NDArray[Any]
 
 
 def predict(session: Session, inputs: Mapping[str, Array], rows: Rows, batch_size: int) -> dict[str, Array]:
-    """The outputs for all rows, computed in batches and joined.
+    """The outputs for all rows, computed by onnxruntime in batches and joined.
 
     Raises:
         InvalidModelError: there are several batches, and an output without a batch axis that differs.
     """
+    return in_batches(lambda batch, number: session.run(batch), inputs, rows, batch_size)
+
+
+def run_on_engine(
+    model: ModelProto,
+    recipe: Recipe | None,
+    inputs: Mapping[str, Array],
+    rows: Rows,
+    *,
+    batch_size: int,
+    engine: str,
+    training: bool,
+    seed: int,
+    options: Mapping[str, Any],
+) -> dict[str, Array]:
+    """The outputs for all rows, computed by an engine; see :meth:`neuromatic.Model.run`."""
+    bare = inference_form(strip(model))
+    if training and recipe is not None and recipe.dropout == "off":
+        without_dropout(bare)
+    updated = [t.name for t in bare.graph.initializer] if recipe is None else list(recipe.updates)
+    forward = engines.find(engine).forward(
+        bare, training=training, updated=updated, seed=seed, options=options
+    )
+    try:
+        batched = rows.shared.intersection(inputs)
+        return in_batches(lambda batch, number: forward.run(batch, batched, number), inputs, rows, batch_size)
+    finally:
+        forward.close()
+
+
+def in_batches(
+    run: Callable[[Mapping[str, Array], int], Mapping[str, Array]],
+    inputs: Mapping[str, Array],
+    rows: Rows,
+    batch_size: int,
+) -> dict[str, Array]:
+    """The outputs of all batches, joined.
+
+    Args:
+        run: from the inputs of a batch, and its number from 0, to its outputs.
+    """
     parts, sizes = [], []
-    for index in rows.batches(inputs, batch_size):
-        parts.append(session.run(rows.take(inputs, rows.padded(index))))
+    for number, index in enumerate(rows.batches(inputs, batch_size)):
+        parts.append(run(rows.take(inputs, rows.padded(index)), number))
         sizes.append(len(index))
     return rows.join(parts, sizes, batch_size)
 

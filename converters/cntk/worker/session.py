@@ -46,9 +46,15 @@ class Program:
         self.function = C.combine(self.outputs + kept)
         self.wanted = [output.output for output in self.outputs + kept]
         self.shown = len(self.outputs)
+        self.training = header.get("training", False)
 
-    def arguments(self, dataset: Any, rows: Any, feeds: Any, seed: Any, step: Any) -> Dict[Any, Any]:
-        """What one batch feeds; sets the numbers that change from step to step."""
+    def arguments(
+        self, dataset: Any, rows: Any, feeds: Any, seed: Any, step: Any, count: Any = None
+    ) -> Dict[Any, Any]:
+        """What one batch feeds, some rows of a dataset, or without rows all ``count`` of them.
+
+        Sets the numbers that change from step to step.
+        """
         at = 0
         for cell, shape in self.feeds:
             size = int(np.prod(shape, dtype=int))
@@ -60,7 +66,7 @@ class Program:
             for name, variable in self.inputs.items()
         }
         for variable, entry in self.noise:
-            found[variable] = _noise(entry, len(rows), seed, step)
+            found[variable] = _noise(entry, count if whole else len(rows), seed, step)
         return found
 
     @contextlib.contextmanager
@@ -83,7 +89,9 @@ class Program:
 
     def run(self, arguments: Any) -> Any:
         with self.named(arguments):
-            _, values = self.function.forward(arguments, self.wanted)
+            # CNTK takes a batch's statistics only where it has to keep something for a gradient.
+            kept = set(self.wanted[: self.shown]) if self.training else None
+            _, values = self.function.forward(arguments, self.wanted, kept)
         return [_array(values[output], output) for output in self.wanted[: self.shown]]
 
 
@@ -190,7 +198,8 @@ class Session:
         program = self.programs[header["program"]]
         if header["dataset"] is None:
             data = dict(zip(header["names"], arrays[1:]))
-            return {}, program.run(program.arguments(data, None, arrays[0], self.seed, 0))
+            given = (data, None, arrays[0], self.seed, header["step"], header["rows"])
+            return {}, program.run(program.arguments(*given))
         dataset = self.datasets[header["dataset"]]
         rows, feeds = arrays
         results = [
