@@ -19,9 +19,12 @@ from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
 from neuromatic.errors import ConversionError, InvalidModelError, RecipeError, UnsupportedFeatureError
 from neuromatic.inference import Session
+from neuromatic.ir import onnx_ml
 from neuromatic.ir.inference_form import inference_form, training_form_note
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
+from neuromatic.ir.onnx_ml.types import CRASHING
 from neuromatic.ir.opsets import ir_version_for
+from neuromatic.ir.traversal import bodies
 from neuromatic.ir.types import value_types
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.schema import Recipe
@@ -30,6 +33,10 @@ from neuromatic.recipe.validation import validate
 from neuromatic.saving.model_file import check_model
 
 REFUSED: tuple[type[Exception], ...] = (RecipeError, *ONNX_ERRORS)
+
+
+ASIDE = "ai.onnx.ml.aside"
+"""The domain that nodes have while the converter does not know them."""
 
 
 def convert(
@@ -163,11 +170,16 @@ def raise_opset(model: ModelProto, opset: int) -> ModelProto:
 def _converted(model: ModelProto, graph: GraphProto, opset: int) -> GraphProto:
     """A graph as ``onnx.version_converter`` gives it, with the initializers and notes it had."""
     alone = ModelProto(ir_version=max(model.ir_version, 4), graph=graph)
-    alone.opset_import.extend(model.opset_import)
+    alone.opset_import.extend([*model.opset_import, helper.make_opsetid(ASIDE, 1)])
+    for node in _unsafe(alone, onnx_ml.DOMAIN):
+        node.domain = ASIDE
     try:
-        converted = onnx.version_converter.convert_version(alone, opset).graph
+        raised = onnx.version_converter.convert_version(alone, opset)
     except ONNX_ERRORS as error:
         raise ConversionError(f"onnx cannot raise the model to opset {opset}: {reason_of(error)}") from error
+    for node in _unsafe(raised, ASIDE):
+        node.domain = onnx_ml.DOMAIN
+    converted = raised.graph
     kept = {tensor.name: tensor for tensor in graph.initializer}
     added = [tensor for tensor in converted.initializer if tensor.name not in kept]
     del converted.initializer[:], converted.input[:], converted.output[:]
@@ -179,6 +191,12 @@ def _converted(model: ModelProto, graph: GraphProto, opset: int) -> GraphProto:
         converted.ClearField(field)
         getattr(converted, field).extend(getattr(graph, field))
     return converted
+
+
+def _unsafe(model: ModelProto, domain: str) -> list[NodeProto]:
+    """The nodes whose inference in onnx can end the process, as nodes of a domain."""
+    nodes = [node for body in bodies(model) for node in body.node]
+    return [n for n in nodes if n.domain == domain and n.op_type in CRASHING]
 
 
 def _convert_algorithm(result: ModelProto, model: ModelProto, recipe: Recipe, opset: int) -> None:

@@ -16,6 +16,7 @@ from onnx import FunctionProto, ModelProto, TensorProto, helper
 from neuromatic.errors import InvalidModelError, ModelError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
+from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
@@ -93,6 +94,7 @@ class GraphLoss(Loss):
         del typed.graph.value_info[:]
         for output in typed.graph.output:
             output.type.Clear()
+        stand_in_types(typed)
         try:
             graph = onnx.shape_inference.infer_shapes(typed, strict_mode=True, data_prop=True).graph
         except ONNX_ERRORS as error:

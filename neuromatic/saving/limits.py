@@ -39,6 +39,7 @@ from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
 from neuromatic.ir.folding import fold
 from neuromatic.ir.onnx_errors import ONNX_ERRORS
+from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.repetition import runs
 from neuromatic.ir.tensors import BITS, byte_count, is_mapped
 from neuromatic.ir.types import combined
@@ -92,6 +93,7 @@ def check_sizes(model: ModelProto) -> None:
     if model.functions:
         types = onnx.inliner.inline_local_functions(types)
     fold(types)
+    stand_in_types(types)
     try:
         inferred = onnx.shape_inference.infer_shapes(types, data_prop=True)
     except ONNX_ERRORS:

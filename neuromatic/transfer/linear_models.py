@@ -85,7 +85,7 @@ def _replace(model: ModelProto, node: NodeProto, g: GraphBuilder, wanted: set[st
 
 def _value(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode()
+        return value.decode(errors="replace")
     if isinstance(value, list):
-        return [v.decode() if isinstance(v, bytes) else v for v in value]
+        return [_value(v) for v in value]
     return value

@@ -292,6 +292,13 @@ def test_a_probit_is_the_normal_quantile_and_its_slope() -> None:
         ("Normalizer", (2, 3), {"norm": "L3"}, "norm 'L3' is none of MAX, L1, L2"),
         ("Imputer", (2, 3), {}, "it has no imputed values"),
         ("LinearRegressor", (2, 3), {}, "0 coefficients are no matrix of 1 rows"),
+        ("LinearRegressor", (2, 3), {**LINEAR, "targets": -3}, "9 coefficients are no matrix of -3 rows"),
+        (
+            "LinearRegressor",
+            (2, 3),
+            {**LINEAR, "targets": 2**40},
+            f"9 coefficients are no matrix of {2**40} rows",
+        ),
         ("LinearRegressor", (2, 4), {"coefficients": W3[:3]}, "it has 3 coefficients for 4 features"),
         (
             "LinearRegressor",
@@ -309,13 +316,20 @@ def test_a_probit_is_the_normal_quantile_and_its_slope() -> None:
         ("LabelEncoder", (2, 3), {"keys_floats": [1.0, 2.0], "values_floats": [1.0]}, "2 keys for 1 values"),
         ("LabelEncoder", (2, 3), {"values_floats": [1.0]}, "it has no keys"),
         ("OneHotEncoder", (2, 3), {}, "it has no categories"),
+        ("FeatureVectorizer", (2, 3), {"inputdimensions": [-1]}, "its inputdimensions [-1] are no sizes"),
+        (
+            "LabelEncoder",
+            (2, 3),
+            {"keys_floats": [1.0], "values_floats": [1.0], "default_tensor": tensor([1.0, 2.0])},
+            "its default_tensor has 2 elements, expected 1",
+        ),
         ("FeatureVectorizer", (2, 3), {"inputdimensions": [1, 2]}, "2 inputdimensions for 1 inputs"),
     ],
 )
 def test_what_means_nothing_is_refused(
     op: str, shape: tuple[int, ...], attributes: dict[str, Any], reason: str
 ) -> None:
-    version = 2 if op == "LabelEncoder" else 1
+    version = 4 if op == "LabelEncoder" else 1
     outputs = (TensorProto.INT64, TensorProto.FLOAT)[-(2 if op == "LinearClassifier" else 1) :]
     case = Case(op, (np.zeros(shape, np.float32),), attributes, outputs, version)
     with pytest.raises(UnsupportedOpError) as caught:

@@ -6,9 +6,12 @@ then has to predict what the file does.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,11 +62,13 @@ rng = np.random.default_rng(0)
 X = (3 * rng.normal(size=(ROWS, 4)) + [1, 2, 3, 4]).astype(np.float32)
 GAPS = np.where(rng.random(X.shape) < 0.1, np.float32(np.nan), X)
 KINDS = rng.integers(0, 3, X.shape)
+GAPPED_KINDS = np.where(rng.random(X.shape) < 0.1, np.nan, KINDS).astype(np.float32)
 Y = ((X - X.mean(0))[:, :3] + 0.1 * rng.normal(size=(ROWS, 3))).argmax(1)
 TRUTH = (X @ np.array([[1, -1], [0.5, 0], [0, 0.2], [-1, 1]]) / 3).astype(np.float32)
 WORDS = np.array(["a", "b", "c"])
 
 columns = partial(ColumnTransformer, [("a", StandardScaler(), [0, 2]), ("b", Binarizer(threshold=2), [1])])
+frequent = partial(SimpleImputer, strategy="most_frequent")
 bins = partial(KBinsDiscretizer, 3, encode="onehot-dense", strategy="uniform")
 BEFORE: dict[str, tuple[Callable[[], Any], Array, tuple[str, ...]]] = {
     "StandardScaler": (StandardScaler, X, ()),
@@ -73,6 +78,7 @@ BEFORE: dict[str, tuple[Callable[[], Any], Array, tuple[str, ...]]] = {
     "Normalizer-l2": (partial(Normalizer, "l2"), X, ()),
     "SimpleImputer": (SimpleImputer, GAPS, ()),
     "imputer and scaler": (lambda: make_pipeline(SimpleImputer(), StandardScaler()), GAPS, ()),
+    "imputer and ordinals": (lambda: make_pipeline(frequent(), OrdinalEncoder()), GAPPED_KINDS, ()),
     "OneHotEncoder": (OneHotEncoder, KINDS, ()),
     "OneHotEncoder-drop": (partial(OneHotEncoder, drop="first"), KINDS, ()),
     "OrdinalEncoder": (OrdinalEncoder, KINDS, ()),
@@ -125,6 +131,23 @@ def test_what_stands_before_a_net_does_not_block_it(name: str) -> None:
     results = Session(here.trained).run({"X": x})
     close(results["probabilities"], net.predict_proba(seen), 1e-3)
     assert (results["label"] == net.predict(seen)).mean() > 0.97  # ties apart
+
+
+def test_types_that_onnx_does_not_infer_end_no_process(tmp_path: Path) -> None:
+    """Its inference of LabelEncoder, behind an operator that it infers no type of, is not safe."""
+    make, x, _ = BEFORE["imputer and ordinals"]
+    file = exported(make().fit(x), x)
+    assert {"Imputer", "LabelEncoder"} <= {node.op_type for node in file.graph.node}
+    onnx.save(file, tmp_path / "net.onnx")
+    opset = max(o.version for o in file.opset_import)
+    run = [sys.executable, "-m", "neuromatic.cli.main"]
+    convert = ["convert", "net.onnx", "-o", "new.onnx", "--opset", str(opset + 1)]
+    for command in (["info", "net.onnx"], convert):
+        done = subprocess.run([*run, *command], cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert [n.domain for n in onnx.load(tmp_path / "new.onnx").graph.node] == [
+        n.domain for n in file.graph.node
+    ]
 
 
 def test_columns_of_several_kinds_with_texts_among_them() -> None:

@@ -90,6 +90,8 @@ def _listed(attributes: Attributes, which: str) -> Array:
 
 def _default(attributes: Attributes, dtype: np.dtype[Any]) -> Array:
     tensor, given = attributes.get("default_tensor"), attributes.get(DEFAULTS.get(dtype.name, ""))
+    if tensor is not None and np.size(tensor) != 1:
+        raise NoFormError(f"its default_tensor has {np.size(tensor)} elements, expected 1")
     if tensor is not None:
         return np.asarray(tensor).reshape(1)
     if given is not None:

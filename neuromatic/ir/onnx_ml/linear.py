@@ -72,7 +72,7 @@ def _weights(attributes: Attributes, rows: int) -> tuple[Array, Array]:
     """Coefficients (rows, features) and intercepts (rows,)."""
     numbers = np.array(attributes.get(COEFFICIENTS) or (), np.float32)
     added = np.array(attributes.get(INTERCEPTS) or np.zeros(rows), np.float32)
-    if not rows or not len(numbers) or len(numbers) % rows:
+    if rows < 1 or not len(numbers) or len(numbers) % rows:
         raise NoFormError(f"{len(numbers)} coefficients are no matrix of {rows} rows")
     if len(added) != rows:
         raise NoFormError(f"it has {len(added)} intercepts for {rows} targets")

@@ -21,6 +21,16 @@ ASSUMED = {"OneHotEncoder": TensorProto.INT64}
 COMPARES_TEXTS = 19
 """The opset from which on Equal takes strings."""
 
+REFUSED = (
+    ModelError,
+    onnx.checker.ValidationError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    NotImplementedError,
+)
+"""What numbers that fit nowhere end in."""
+
 
 def write(
     g: GraphBuilder,
@@ -43,7 +53,7 @@ def write(
         if form.outputs == 1:
             return [form.write(g, *given, attributes)]
         return list(form.write(g, *given, attributes, flags))
-    except (ModelError, onnx.checker.ValidationError) as error:
+    except REFUSED as error:
         raise NoFormError(str(error)) from error
 
 

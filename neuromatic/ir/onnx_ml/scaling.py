@@ -74,6 +74,8 @@ def binarizer(g: GraphBuilder, x: Value, attributes: Attributes) -> Value:
 def feature_vectorizer(g: GraphBuilder, inputs: Sequence[Value], attributes: Attributes) -> Value:
     """The inputs (N, D) side by side, float32, each cut or filled with zeros to its ``inputdimensions``."""
     sizes = attributes.get("inputdimensions") or [None] * len(inputs)
+    if any(size is not None and size < 0 for size in sizes):
+        raise NoFormError(f"its inputdimensions {list(sizes)} are no sizes")
     if len(sizes) != len(inputs):
         raise NoFormError(f"{len(sizes)} inputdimensions for {len(inputs)} inputs")
     parts = [_of_size(g, as_float(g, x), size) for x, size in zip(inputs, sizes, strict=True)]
