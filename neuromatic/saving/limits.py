@@ -20,7 +20,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
+from typing import Any
 
 import onnx
 import onnx.inliner
@@ -65,9 +67,7 @@ def check_structure(model: ModelProto) -> None:
         InvalidModelError: says what is wrong, or which limit is exceeded.
     """
     _check_imports(model)
-    for text in _texts(model):
-        if CONTROL.search(text):
-            raise InvalidModelError(f"the name {text[:60]!r} has a control character")
+    _check_all_text(model)
     for body in _walk.bodies(model):
         if isinstance(body, GraphProto):
             _check_interface(body)
@@ -144,7 +144,7 @@ def _domain(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
 
-def _texts(model: ModelProto) -> Iterator[str]:
+def _texts(model: ModelProto) -> Iterator[Any]:
     """Every text that messages and tables may show."""
     yield from (model.producer_name, model.producer_version, model.domain)
     yield from (i.domain for i in model.opset_import)
@@ -162,6 +162,39 @@ def _texts(model: ModelProto) -> Iterator[str]:
         yield tensor.name
         for entry in tensor.external_data:
             yield from (entry.key, entry.value)
+
+
+def _check_all_text(model: ModelProto) -> None:
+    """Names have no control characters, and all text is text: protobuf gives bytes where it is none."""
+    try:
+        for text in chain(_texts(model), _free_texts(model)):
+            if not isinstance(text, str):
+                raise InvalidModelError(f"a text in it is not UTF-8: {text[:40]!r}")
+        name = next(filter(CONTROL.search, _texts(model)), None)
+    except UnicodeDecodeError as error:
+        raise InvalidModelError(f"a text in it is not UTF-8: {error.object[:40]!r}") from error
+    if name is not None:
+        raise InvalidModelError(f"the name {name[:60]!r} has a control character")
+
+
+def _free_texts(model: ModelProto) -> Iterator[Any]:
+    """All other texts, which may be of any characters."""
+    described: list[Any] = [model, *model.functions, *_walk.tensors(model)]
+    for info in model.training_info:
+        for binding in (*info.initialization_binding, *info.update_binding):
+            yield from (binding.key, binding.value)
+    for body in _walk.bodies(model):
+        described += [body, *body.node, *_values(body)]
+        for attribute in _walk.attributes(body):
+            yield from (attribute.doc_string, attribute.ref_attr_name)
+        for value in _values(body):
+            yield value.type.denotation
+            yield from (d.denotation for d in value.type.tensor_type.shape.dim)
+    for item in described:
+        yield item.doc_string
+        yield from (text for prop in item.metadata_props for text in (prop.key, prop.value))
+    yield from (text for f in model.functions for text in (f.name, f.overload))
+    yield from (node.overload for body in _walk.bodies(model) for node in body.node)
 
 
 def _values(body: _walk.Body) -> Iterator[onnx.ValueInfoProto]:
@@ -266,7 +299,7 @@ def _check_tensor(tensor: TensorProto) -> None:
     if filled and not (raw and not text) and filled != [field]:
         kind = TensorProto.DataType.Name(tensor.data_type)
         raise InvalidModelError(
-            f"tensor {tensor.name!r} of {kind} has its values in {filled[0]}, not {field}"
+            f"tensor {tensor.name!r} of {kind} has its values in {filled[0]}, expected {field}"
         )
     for item in tensor.string_data:
         _check_text(item, f"tensor {tensor.name!r}")

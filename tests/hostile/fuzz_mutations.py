@@ -91,14 +91,14 @@ def mutated(data: bytes, random: Random) -> bytes:
     model = ModelProto.FromString(data) if _parses(data) else None
     if model is None:
         return in_bytes(data, random)
-    if kind < 0.22 and model.metadata_props:
-        in_notes(model, random)
-    else:
-        in_messages(model, random)
     try:
+        if kind < 0.22 and model.metadata_props:
+            in_notes(model, random)
+        else:
+            in_messages(model, random)
         return model.SerializeToString()
-    except ValueError:  # text that is none
-        return data
+    except ValueError:  # text that is none, from an earlier change
+        return in_bytes(data, random)
 
 
 def _parses(data: bytes) -> bool:
