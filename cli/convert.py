@@ -32,6 +32,7 @@ SUFFIXES = {".onnx": "onnx", ".keras": "keras", "": "saved_model"}
     "--opset", type=click.IntRange(1), help="Version of ONNX' operators, no lower than the model's."
 )
 @click.option("--strip-training", is_flag=True, help="Leave out the recipe and the optimizer's state.")
+@click.option("--dequantize", is_flag=True, help="Make floats of weights that are integers, to train them.")
 @click.option("--verify/--no-verify", "check", default=True, help="Compare SRC and DST on random inputs.")
 @click.option(
     "--atol", type=click.FloatRange(0), default=1e-4, show_default=True, help="How far they may differ."
@@ -80,7 +81,11 @@ def accepted(options: dict[str, Any], pair: tuple[str, str]) -> dict[str, Any]:
     Raises:
         Failure: an option was given that means nothing there.
     """
-    unused = {"keras": {"strip_training"}, "saved_model": {"strip_training", "opset"}, "onnx_file": set()}
+    unused = {
+        "keras": {"strip_training", "dequantize"},
+        "saved_model": {"strip_training", "opset", "dequantize"},
+        "onnx_file": set(),
+    }
     for name in unused[CONVERSIONS[pair]]:
         if options[name]:
             raise Failure(f"--{name.replace('_', '-')} means nothing from {pair[0]} to {pair[1]}", USAGE)

@@ -39,7 +39,10 @@ STRIP = "neuromatic convert MODEL.onnx -o NEW.onnx --strip-training"
 
 
 class ParameterWarning(UserWarning):
-    """A file leaves open whether an initializer is a parameter; says what is assumed and how to change it."""
+    """A file leaves open whether an initializer is a parameter, or has weights that are not trained.
+
+    Says what is assumed and how to change it.
+    """
 
 
 class DataWarning(UserWarning):

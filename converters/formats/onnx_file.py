@@ -7,17 +7,26 @@ version that may be too old. So only the two graphs go through it, each by itsel
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import onnx
 import onnx.version_converter
+from numpy.typing import NDArray
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from neuromatic import Model, load
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import input_fields, target_fields, weight_fields
-from neuromatic.errors import ConversionError, InvalidModelError, RecipeError, UnsupportedFeatureError
+from neuromatic.errors import (
+    ConversionError,
+    InvalidModelError,
+    RecipeError,
+    UnsupportedFeatureError,
+    VerificationError,
+)
 from neuromatic.inference import Session
 from neuromatic.ir import onnx_ml
 from neuromatic.ir.inference_form import inference_form, training_form_note
@@ -32,6 +41,9 @@ from neuromatic.recipe.sections import evaluation_part, strip
 from neuromatic.recipe.validation import validate
 from neuromatic.saving.model_file import check_model
 
+ROUGHLY = 0.1
+"""By which share of its largest output a quantized model may differ from its dequantized one."""
+Array = NDArray[Any]
 REFUSED: tuple[type[Exception], ...] = (RecipeError, *ONNX_ERRORS)
 
 
@@ -45,6 +57,7 @@ def convert(
     *,
     opset: int | None = None,
     strip_training: bool = False,
+    dequantize: bool = False,
     check: bool = True,
     atol: float = 1e-4,
     seed: int = 0,
@@ -57,6 +70,7 @@ def convert(
         target: the file to write; replaced only on success.
         opset: the version of ONNX' operators to raise the model to.
         strip_training: leave the recipe out.
+        dequantize: make floats of weights that are integers; the recipe is left out.
         check: whether old and new are compared in onnxruntime.
         atol: how far they may differ.
         seed: determines the inputs they are compared on.
@@ -68,6 +82,7 @@ def convert(
     Raises:
         InvalidModelError: the file cannot be read or is not valid ONNX.
         ConversionError: the opset cannot be reached.
+        ModelError: there is nothing to dequantize.
         VerificationError: old and new differ.
     """
     model = load(source)
@@ -75,6 +90,9 @@ def convert(
         tell(note)
         model = Model.from_proto(inference_form(model.proto))
     old = model.proto
+    if dequantize:
+        model, strip_training = model.dequantize(), True
+        tell("what went from layer to layer is not rounded any more: outputs are compared roughly")
     if not strip_training:
         _check_recipe(model.proto, raised=opset is not None, tell=tell)
     if strip_training:
@@ -83,7 +101,7 @@ def convert(
         model = Model.from_proto(raise_opset(model.proto, opset))
     difference = None
     if check and model.proto is not old:
-        difference = compare(old, model.proto, atol=atol, seed=seed)
+        difference = compare(old, model.proto, atol=atol, seed=seed, share=ROUGHLY if dequantize else 0.0)
     model.save(target)
     return difference
 
@@ -102,12 +120,12 @@ def _check_recipe(model: ModelProto, *, raised: bool, tell: Callable[[str], obje
         tell(f"the recipe cannot be used: {error}")
 
 
-def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> float:
+def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int, share: float = 0.0) -> float:
     """The largest difference between two models in onnxruntime; loss and metrics count where both have them.
 
     Raises:
         ConversionError: onnxruntime refuses the new model.
-        VerificationError: they differ by more than ``atol``.
+        VerificationError: they differ by more than ``atol``, and by more than that share of the outputs.
     """
     recipe = recipes.read(new)
     fields = [*input_fields(old)]
@@ -124,7 +142,23 @@ def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int) -> floa
             f"onnxruntime {onnxruntime.__version__}, which is installed, does not run opset "
             f"{default_opset(new)}: {error}"
         ) from error
-    return verify(_runner(before), _runner(after), fields, what="the new model", atol=atol, seed=seed)
+    if not share:
+        return verify(_runner(before), _runner(after), fields, what="the new model", atol=atol, seed=seed)
+    largest = [0.0]
+
+    def observed(inputs: dict[str, Array]) -> Mapping[str, Array]:
+        outputs = before.run(inputs)
+        sizes = (float(np.abs(o).max()) for o in outputs.values() if isinstance(o, np.ndarray) and o.size)
+        largest.extend(sizes)
+        return outputs
+
+    difference = verify(observed, _runner(after), fields, what="the new model", atol=np.inf, seed=seed)
+    if not difference <= (allowed := max(atol, share * max(largest))):
+        raise VerificationError(
+            f"the new model differs by {difference:.3g}, allowed are {allowed:.3g}; nothing was written",
+            difference=difference,
+        )
+    return difference
 
 
 def _runner(session: Session) -> Runner:

@@ -18,6 +18,7 @@ from neuromatic.transfer import insert_dropout as insertion
 from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer import replace_head as heads
 from neuromatic.transfer import trainable_layers as selection
+from neuromatic.transfer.dequantize import dequantize
 from neuromatic.transfer.linear_models import with_initializers
 
 if TYPE_CHECKING:
@@ -145,6 +146,25 @@ class Surgery(Choosing):
         """
         lifted = with_initializers(lifting.lift(self._proto))
         return self._keeping_state(self._known_parts().resolved(self._proto), lifted)
+
+    def dequantize(self, *, rounding: bool = False) -> Model:
+        """A model without recipe whose weights that are integers are floats, so that they can be trained.
+
+        For files of static or dynamic quantization to 8 bits. ``DequantizeLinear`` of stored integers gives
+        way to an initializer of floats; ``QLinearConv``, ``QLinearMatMul`` and onnxruntime's ``QGemm`` become
+        ``Conv``, ``MatMul`` and ``Gemm``, and so do ``ConvInteger`` and ``MatMulInteger`` behind a
+        ``DynamicQuantizeLinear``. The trained file is to be quantized anew.
+
+        Args:
+            rounding: keep ``QuantizeLinear`` and ``DequantizeLinear`` between layers: training is aware of
+                them, and gradients pass straight through. An engine and onnxruntime may then differ by a
+                step of the scale: give ``train`` a ``verify_atol`` of that size. By default they give way to
+                a ``Clip`` to the range of their integers.
+
+        Raises:
+            ModelError: there is nothing to dequantize.
+        """
+        return self._with(Parts(), dequantize(self._proto, rounding))
 
     def insert_dropout(self, *after: str, rate: float = 0.1) -> Model:
         """A model with a Dropout behind some values, as exporters take it out; inference stays as it was.

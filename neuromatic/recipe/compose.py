@@ -15,6 +15,7 @@ from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.ir.traversal import computed_values, upstream
 from neuromatic.ir.types import value_types
 from neuromatic.optimizers import Optimizer
+from neuromatic.recipe import integers
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.masters import add_masters, rounded
 from neuromatic.recipe.measures import Measures
@@ -73,7 +74,8 @@ def compose(
     trainable = [n for n in trainable_names(result, nodes, loss.name, g, asked) if n not in frozen]
     _check_asked(result, nodes, loss.name, set(asked).difference(frozen, trainable))
     if not trainable:
-        raise RecipeError("no parameter is left to train: no unfrozen float initializer reaches the loss")
+        text = "no parameter is left to train: no unfrozen float initializer reaches the loss"
+        raise RecipeError("; ".join(filter(None, [text, integers.note(result)])))
     rate = np.array(optimizer.first_rate, np.float32)
     learning_rate = g.initializer(g.fresh(LEARNING_RATE), rate)
     g.graph.input.append(helper.make_value_info(learning_rate.name, learning_rate.type_proto()))

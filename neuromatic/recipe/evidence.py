@@ -33,7 +33,7 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "RNN": (1, 2, 3),
 }
 """The inputs of each operator that weights, biases and scales go to."""
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
+PRODUCTS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Einsum", "Gemm", "MatMul", "MatMulInteger"})
 """Operators to whose result a bias is added."""
 NEVER: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2),
@@ -102,14 +102,23 @@ def _used(graph: GraphProto, places: Mapping[str, tuple[int, ...]]) -> frozenset
 
 
 def _biases(graph: GraphProto) -> frozenset[str]:
-    """What has an axis and is added to a product."""
+    """What has an axis and is added to a product, or scales and shifts what a node has normalized."""
     stored = {t.name: len(t.dims) for t in graph.initializer}
     forms = origins(graph.node, stored)
-    made = {name for node in graph.node if node.op_type in PRODUCTS for name in node.output}
-    found = set[str]()
+    made, normalized, found = set[str](), set[str](), set[str]()
     for node in graph.node:
-        if node.op_type == "Add" and not made.isdisjoint(node.input):
-            found.update(forms[x] for x in node.input if x in forms and stored[forms[x]] > 0)
+        given = [forms[x] for x in node.input if x in forms and stored[forms[x]] > 0]
+        scaled = node.op_type == "Mul" and len(given) == 1 and not normalized.isdisjoint(node.input)
+        if scaled or (node.op_type == "Add" and not (made | normalized).isdisjoint(node.input)):
+            found.update(given)
+        in_steps = node.op_type == "Mul" and not given and not made.isdisjoint(node.input)
+        if node.op_type in PRODUCTS or in_steps:
+            made.update(node.output)
+        elif node.op_type == "InstanceNormalization" or scaled:
+            normalized.update(node.output)
+        elif node.op_type in PASSING:
+            for group in (made, normalized):
+                group.update(node.output if node.input[0] in group else ())
     return frozenset(found)
 
 
@@ -167,7 +176,7 @@ def _is_wave(array: Array, axis: int) -> bool:
     For these, x[i - 1] + x[i + 1] = 2 cos(frequency) x[i].
     """
     lines = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-    if len(lines) < FEWEST or np.abs(lines).max() > 1 + EXACT:
+    if len(lines) < FEWEST or np.abs(lines).max() > 1 + EXACT or np.median(np.ptp(lines, axis=0)) < EXACT:
         return False
     middle, sums = lines[1:-1], lines[:-2] + lines[2:]
     norms = (middle**2).sum(0)

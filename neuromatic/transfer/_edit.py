@@ -39,7 +39,7 @@ def find_value(graph: GraphProto, name: str) -> str | None:
     return None
 
 
-def _prune(graph: GraphProto, values: Sequence[str]) -> None:
+def prune(graph: GraphProto, values: Sequence[str]) -> None:
     """Leave the nodes that some values need, and what is stored or declared for them."""
     nodes = upstream(graph.node, values)
     before = {name for node in graph.node for name in reads(node)}
@@ -48,11 +48,11 @@ def _prune(graph: GraphProto, values: Sequence[str]) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     for items in (graph.initializer, graph.input, graph.value_info):
-        _keep(items, [item for item in items if item.name not in gone])
-    _keep(graph.sparse_initializer, [t for t in graph.sparse_initializer if t.values.name not in gone])
+        keep(items, [item for item in items if item.name not in gone])
+    keep(graph.sparse_initializer, [t for t in graph.sparse_initializer if t.values.name not in gone])
 
 
-def _keep(items: object, kept: Sequence[object]) -> None:
+def keep(items: object, kept: Sequence[object]) -> None:
     del items[:]  # type: ignore[attr-defined]
     items.extend(kept)  # type: ignore[attr-defined]
 
@@ -67,7 +67,7 @@ def include(
     graph = model.graph
     rest = list(graph.node)
     new = list(g.graph.node if nodes is None else nodes)
-    _keep(graph.node, [*rest[:position], *new, *rest[position:]])
+    keep(graph.node, [*rest[:position], *new, *rest[position:]])
     present = {(f.domain, f.name) for f in model.functions}
     functions = [f for f in g.functions.values() if (f.domain, f.name) not in present]
     if functions:

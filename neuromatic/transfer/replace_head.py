@@ -18,7 +18,7 @@ from neuromatic.ir.values import Value
 from neuromatic.layers.base import Layer, layer_names
 from neuromatic.recipe.compose import algorithm_builder
 from neuromatic.recipe.sections import strip
-from neuromatic.transfer._edit import _prune, include, value_named
+from neuromatic.transfer._edit import include, prune, value_named
 
 if TYPE_CHECKING:
     from neuromatic.layers.activations.activation import ActivationLike
@@ -136,7 +136,7 @@ def _cut(bare: ModelProto, place: str) -> tuple[ModelProto, int, Value]:
     kept = [output for output in graph.output if output.name not in later]
     del graph.output[:]
     graph.output.extend(kept)
-    _prune(graph, [*(o.name for o in kept), place])
+    prune(graph, [*(o.name for o in kept), place])
     return bare, lost[0], value
 
 

@@ -12,7 +12,7 @@ from neuromatic.errors import UnknownNameError
 from neuromatic.ir.inference_form import is_batch_normalization
 from neuromatic.ir.traversal import fed, layer_of
 from neuromatic.ir.types import FLOATS
-from neuromatic.recipe import exporters
+from neuromatic.recipe import exporters, integers
 from neuromatic.recipe.compose import algorithm_builder, frozen_names, state_names
 from neuromatic.recipe.gradients import differentiable_values
 from neuromatic.recipe.schema import Recipe
@@ -104,14 +104,15 @@ def single_numbers(model: ModelProto) -> frozenset[str]:
 
 
 def doubts(model: ModelProto, settled: Collection[str] = ()) -> list[str]:
-    """Of which initializers a file leaves open whether they are parameters, as sentences.
+    """Of which initializers a file leaves open whether they are parameters, or which are integers.
 
     Args:
         settled: names that are not told of.
     """
+    said = [sentence for sentence in [integers.note(model)] if sentence]
     found = [doubt for doubt in exporters.doubts(model) if doubt.name not in settled]
     if not found:
-        return []
+        return said
     bare = strip(model)
     outputs = [o.name for o in bare.graph.output]
     g = algorithm_builder(bare)
@@ -120,7 +121,7 @@ def doubts(model: ModelProto, settled: Collection[str] = ()) -> list[str]:
     for doubt in found:
         if doubt.name in reached:
             groups.setdefault((doubt.trained, doubt.reason), []).append(repr(doubt.name))
-    return [
+    return said + [
         f"open whether a parameter, as {reason}, and {'' if trained else 'not '}trained: "
         f"{'freeze' if trained else 'unfreeze'}({', '.join(names)}) changes that"
         for (trained, reason), names in groups.items()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import Result
+
+import neuromatic as nm
 
 Run = Callable[..., Result]
 Fails = Callable[..., str]
@@ -74,3 +77,17 @@ def test_a_format_can_be_named(fails: Fails, folder: Path) -> None:
     (folder / "model.bin").write_bytes(b"x")
     sentence = fails(1, "convert", "model.bin", "--from", "onnx", "-o", "x.onnx")
     assert sentence.startswith("model.bin is not a valid ONNX model")
+
+
+def test_integers_become_floats(run: Run, fails: Fails, folder: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> net (float[N, 2] x) => (float[N, 2] y)
+        <int8[2, 2] w_quantized = {10, -2, 3, 40}, float s = {0.5}> {
+        w = DequantizeLinear (w_quantized, s)  y = MatMul (x, w) }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "integers.onnx")
+    result = run("convert", "integers.onnx", "-o", "floats.onnx", "--dequantize")
+    assert result.exit_code == 0, result.output
+    assert "is not rounded any more: outputs are compared roughly" in result.output
+    found = nm.load(folder / "floats.onnx").parameters()
+    np.testing.assert_array_equal(found["w"], [[5, -1], [1.5, 20]])
+    assert list(found) == ["w"]
+    assert "nothing to dequantize" in fails(1, "convert", "floats.onnx", "-o", "again.onnx", "--dequantize")
