@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from neuromatic.cli._shared import (
     verbose_option,
 )
 from neuromatic.engines import ENGINES
-from neuromatic.errors import UnknownNameError
+from neuromatic.errors import ParameterWarning, UnknownNameError
 from neuromatic.optimizers import Optimizer
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.sections import default_learning_rate
@@ -33,6 +34,7 @@ from neuromatic.recipe.validation import dropped
 from neuromatic.saving.atomic import check_writable
 from neuromatic.schedules import LearningRate
 from neuromatic.training.callbacks import Callback, Logs, Run
+from neuromatic.transfer.trainable_layers import doubts, matching, stored_names
 
 DEFAULT_OPTIMIZER = "adam"
 TRIED_ROWS = 2
@@ -51,6 +53,7 @@ class Settings:
     clip_norm: float | None
     metrics: tuple[str, ...]
     freeze: tuple[str, ...]
+    unfreeze: tuple[str, ...]
     train_only: tuple[str, ...]
     train_last: int | None
     new_head: int | None
@@ -144,6 +147,12 @@ class Settings:
 )
 @click.option("--metrics", multiple=True, metavar="NAMES", help=f"Some of {', '.join(metrics.METRICS)}.")
 @click.option("--freeze", multiple=True, metavar="GLOB", help="Initializers not to train, as in 'conv2d/*'.")
+@click.option(
+    "--unfreeze",
+    multiple=True,
+    metavar="NAME",
+    help="Initializers to train again; named in full, also one that counts as a constant.",
+)
 @click.option("--train-only", multiple=True, metavar="GLOB", help="Initializers to train; others are frozen.")
 @click.option(
     "--train-last", type=click.IntRange(1), metavar="N", help="Train the last N layers with parameters alone."
@@ -266,7 +275,9 @@ def with_recipe(model: Model, settings: Settings) -> tuple[Model, LearningRate |
         model = new_head(model, settings.new_head, settings)
     if settings.loss:
         chosen = by_output(settings.loss)
-        model = model.loss(chosen if isinstance(chosen, dict) or len(chosen) > 1 else chosen[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ParameterWarning)  # told below, after what is chosen
+            model = model.loss(chosen if isinstance(chosen, dict) or len(chosen) > 1 else chosen[0])
     if settings.optimizer or model.recipe is None:
         model, rate = model.optimizer(chosen_optimizer(settings)), None
     else:
@@ -282,7 +293,19 @@ def with_recipe(model: Model, settings: Settings) -> tuple[Model, LearningRate |
     if settings.metrics:
         named = by_output([name for given in settings.metrics for name in given.split(",") if name])
         model = model.metrics(named) if isinstance(named, dict) else model.metrics(*named)
-    return chosen_parameters(model, settings), rate
+    model = chosen_parameters(model, settings)
+    if settings.loss:
+        tell_doubts(model, settings)
+    return model, rate
+
+
+def tell_doubts(model: Model, settings: Settings) -> None:
+    """Say of which initializers the file leaves open whether they are parameters, unless options tell."""
+    if settings.train_only or settings.train_last is not None:
+        return
+    settled = matching(stored_names(model.proto), (*settings.freeze, *settings.unfreeze))
+    for sentence in doubts(model.proto, settled):
+        echo(f"note: {sentence}", err=True)
 
 
 def new_head(model: Model, classes: int, settings: Settings) -> Model:
@@ -301,7 +324,8 @@ def chosen_parameters(model: Model, settings: Settings) -> Model:
         model = model.train_only(*settings.train_only)
     if settings.train_last is not None:
         model = model.train_last(settings.train_last)
-    return model.freeze(*settings.freeze) if settings.freeze else model
+    model = model.freeze(*settings.freeze) if settings.freeze else model
+    return model.unfreeze(*settings.unfreeze) if settings.unfreeze else model
 
 
 def by_output(given: Sequence[str]) -> list[str] | dict[str, Any]:

@@ -8,6 +8,7 @@ needs no CNTK.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,13 @@ from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
 from neuromatic.data import Field, input_fields, rows_of, target_fields, weight_fields
-from neuromatic.errors import EngineNotAvailableError, NeuromaticError, RecipeError, UnsupportedOpError
+from neuromatic.errors import (
+    EngineNotAvailableError,
+    NeuromaticError,
+    ParameterWarning,
+    RecipeError,
+    UnsupportedOpError,
+)
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN
 from neuromatic.ir.traversal import data_inputs, dependents, upstream
 from neuromatic.ir.types import FLOATS, value_types
@@ -116,7 +123,9 @@ def _with_some_recipe(model: Model) -> Model:
         raise RecipeError(
             "no output is of floats, so that no loss can be taken of it; take one of an inner value"
         )
-    return model.loss(dict.fromkeys(floats, "mse")).optimizer("sgd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParameterWarning)  # a note of the doctor's own
+        return model.loss(dict.fromkeys(floats, "mse")).optimizer("sgd")
 
 
 def _float_outputs(model: ModelProto) -> list[str]:

@@ -33,8 +33,10 @@ WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "RNN": (1, 2, 3),
 }
 """The inputs of each operator that weights, biases and scales go to."""
-PRODUCTS = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Einsum", "Gemm", "MatMul", "MatMulInteger"})
+PRODUCTS = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
 """Operators to whose result a bias is added."""
+IN_STEPS = frozenset({"ConvInteger", "MatMulInteger"})
+"""Those to whose result it is added after a Cast and a Mul by a scale."""
 NEVER: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2),
     "Cos": (0,),
@@ -105,15 +107,16 @@ def _biases(graph: GraphProto) -> frozenset[str]:
     """What has an axis and is added to a product, or scales and shifts what a node has normalized."""
     stored = {t.name: len(t.dims) for t in graph.initializer}
     forms = origins(graph.node, stored)
-    made, normalized, found = set[str](), set[str](), set[str]()
+    made, normalized, steps, found = set[str](), set[str](), set[str](), set[str]()
     for node in graph.node:
         given = [forms[x] for x in node.input if x in forms and stored[forms[x]] > 0]
         scaled = node.op_type == "Mul" and len(given) == 1 and not normalized.isdisjoint(node.input)
         if scaled or (node.op_type == "Add" and not (made | normalized).isdisjoint(node.input)):
             found.update(given)
-        in_steps = node.op_type == "Mul" and not given and not made.isdisjoint(node.input)
-        if node.op_type in PRODUCTS or in_steps:
+        if node.op_type in PRODUCTS or (node.op_type == "Mul" and not steps.isdisjoint(node.input)):
             made.update(node.output)
+        elif node.op_type in IN_STEPS or (node.op_type == "Cast" and node.input[0] in steps):
+            steps.update(node.output)
         elif node.op_type == "InstanceNormalization" or scaled:
             normalized.update(node.output)
         elif node.op_type in PASSING:

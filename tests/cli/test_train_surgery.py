@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 
 import neuromatic as nm
+from tests.neuromatic.graphs import parsed
 
 Run = Callable[..., Result]
 Fails = Callable[..., str]
@@ -83,3 +85,21 @@ def test_what_is_refused(fails: Fails) -> None:
     assert fails(2, *TRAIN, "--new-head", "5").startswith("MODEL has no loss")
     assert "from 1 to 2" in fails(2, *TRAIN, "--train-last", "3")
     assert "named 'nowhere'" in fails(2, *TRAIN, "--new-head", "5", "--cut-at", "nowhere", "--loss", "mse")
+
+
+def test_a_constant_that_is_asked_for_and_doubts_that_are_told(run: Run, folder: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 17], producer_name: "others">
+        net (float[N, 4] x) => (float[N, 3] y) { h = MatMul (x, w)  g = Mul (h, gain)  r = Relu (g)
+        s = Mul (r, table)  y = Softmax (s) }"""
+    table = np.array([[1.0, 0.3, 1.2]], np.float32)
+    weight = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3) ** 3
+    model = parsed(text, w=weight, gain=np.array(1.5, np.float32), table=table)
+    onnx.save(model, folder / "others.onnx")
+    train = ("train", "others.onnx", "--data", "data.npz", "--epochs", "1", "-o", "out.onnx")
+    loss = ("--loss", "sparse_categorical_crossentropy")
+    result = run(*train, *loss, "--unfreeze", "gain")
+    assert result.exit_code == 0, result.output
+    assert nm.load(folder / "out.onnx").roles() == {"w": "trained", "gain": "trained", "table": "trained"}
+    assert result.stderr.startswith("note: open whether a parameter, as others names parameters otherwise")
+    assert "freeze('table') changes that" in result.stderr
+    assert "note" not in run(*train, *loss, "--freeze", "table").stderr
