@@ -249,7 +249,7 @@ MEANINGS: list[tuple[str, dict[str, Any], Callable[[Array], Array]]] = [
 ]
 
 
-@pytest.mark.parametrize(("op", "attributes", "meaning"), MEANINGS, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("op", "attributes", "meaning"), MEANINGS, ids=[f"{m[0]}-{m[1]}" for m in MEANINGS])
 def test_gradients(op: str, attributes: dict[str, Any], meaning: Callable[[Array], Array]) -> None:
     x = np.random.default_rng(0).uniform(0.2, 1.0, (4, 3)) * [[1, -1, 1], [1, 1, 1], [-1, 1, 1], [1, 1, -1]]
     weights = np.random.default_rng(1).normal(size=meaning(x).shape)
