@@ -25,6 +25,7 @@ from neuromatic.ir import onnx_ml
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
+from neuromatic.ir.shape_inference import infer
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import reads
 from neuromatic.ir.types import combined, part_for
@@ -305,7 +306,7 @@ class _Planner:
             model = combined(self.model, weights=False)
             stand_in_types(model)
             try:
-                inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+                inferred = infer(model)
             except ONNX_ERRORS as error:
                 raise InvalidModelError(f"the types in the model do not fit: {reason_of(error)}") from error
             self.types = dict(_types_in(inferred))

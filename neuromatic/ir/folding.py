@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -31,7 +31,9 @@ FOLDED = {
     *("Neg", "Pow", "ReduceMax", "ReduceProd", "ReduceSum", "Reshape", "Slice", "Squeeze", "Sub", "Sum"),
     *("Unsqueeze",),
 }
-"""Operators of which such are made; none makes many numbers out of few."""
+"""Operators of which such are made."""
+MOST_BROADCAST = 1 << 16
+"""Of how many numbers the result may be when inputs are broadcast; more than any two of them make."""
 
 
 def fold(model: ModelProto) -> None:
@@ -56,11 +58,21 @@ def fold(model: ModelProto) -> None:
         graph.node.extend(copies)
 
 
+def _grows(shapes: Sequence[Sequence[int]]) -> bool:
+    """Whether many numbers become of few, or shapes do not fit."""
+    try:
+        return prod(np.broadcast_shapes(*map(tuple, shapes))) > MOST_BROADCAST
+    except ValueError:
+        return True
+
+
 def _value(node: NodeProto, known: Mapping[str, TensorProto], model: ModelProto) -> TensorProto | None:
     """What a node computes, if its inputs are known; None if it is not one of those that count here."""
     if node.op_type not in FOLDED or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
         return None
     if not all(name in known for name in node.input if name):
+        return None
+    if node.op_type in ("Max", "Min", "Sum") and _grows([known[name].dims for name in node.input if name]):
         return None
     reference = importlib.import_module("onnx.reference")
     opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}

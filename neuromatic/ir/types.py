@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import prod
 
-import onnx
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.opsets import DEFAULT_IR_VERSION
+from neuromatic.ir.shape_inference import infer
 from neuromatic.ir.tensors import is_mapped
 from neuromatic.ir.traversal import reads, upstream
 from neuromatic.ir.values import Value
@@ -72,7 +72,7 @@ def value_types(model: ModelProto) -> dict[str, Value]:
     whole = combined(model, weights=False)
     stand_in_types(whole)
     try:
-        graph = onnx.shape_inference.infer_shapes(whole, data_prop=True).graph
+        graph = infer(whole)
     except ONNX_ERRORS as error:
         raise InvalidModelError(f"the types in the model do not fit: {reason_of(error)}") from error
     found = {v.name: Value.of(v.name, v.type) for v in [*graph.value_info, *graph.input, *graph.output]}

@@ -17,6 +17,7 @@ from neuromatic.errors import InvalidModelError, ModelError, ShapeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.onnx_ml.types import stand_in_types
+from neuromatic.ir.shape_inference import infer
 from neuromatic.ir.tensors import array_of
 from neuromatic.ir.traversal import data_inputs
 from neuromatic.ir.values import Dim, Shape, Value, dtype_name, shape_text
@@ -96,7 +97,7 @@ class GraphLoss(Loss):
             output.type.Clear()
         stand_in_types(typed)
         try:
-            graph = onnx.shape_inference.infer_shapes(typed, strict_mode=True, data_prop=True).graph
+            graph = infer(typed, strict=True)
         except ONNX_ERRORS as error:
             shapes = ", ".join(f"{name} {shape_text(value.shape)}" for name, value in given.items())
             raise ShapeError(f"loss {self.name} cannot take {shapes}: {reason_of(error)}") from error

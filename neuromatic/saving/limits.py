@@ -10,8 +10,12 @@ limit                  value          of what
 ``MOST_DEPTH``         100            functions and graphs of nodes inside each other
 ``MOST_TRIPS``         1,000,000      times that nodes run in all, by loops of a fixed number of trips
 ``MOST_INPUTS``        10,000         inputs and outputs of a graph
-``MOST_CONSTANT``      2**28          numbers in an input or in a value that depends on none: 1 GiB as float32
-``MOST_ELEMENTS``      2**32          numbers in any value, where unknown dimensions are 1
+``MOST_NAME``          2000           characters of a name
+``MOST_CONSTANT``      2**27          numbers in an input, and in all values together that depend on none
+``MOST_VALUE``         2**27          numbers in any value, where unknown dimensions are 1: 512 MiB of floats,
+                                      or ``PER_STORED`` for each number that the file holds, if that is more,
+``MOST_ELEMENTS``      2**32          but no more than so many
+``MOST_RANK``          64             dimensions of a value (:mod:`neuromatic.ir.bounds`)
 =====================  =============  ====================================================================
 """
 
@@ -39,18 +43,17 @@ from onnx import (
 
 from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
-from neuromatic.ir.folding import fold
-from neuromatic.ir.onnx_errors import ONNX_ERRORS
-from neuromatic.ir.onnx_ml.types import stand_in_types
-from neuromatic.ir.repetition import runs
+from neuromatic.ir.bounds import MOST_RANK
 from neuromatic.ir.tensors import BITS, byte_count, is_mapped
-from neuromatic.ir.types import combined
 
 MOST_EXPANDED = 50_000
 MOST_DEPTH = 100
 MOST_TRIPS = 1_000_000
 MOST_INPUTS = 10_000
-MOST_CONSTANT = 1 << 28
+MOST_NAME = 2000
+MOST_CONSTANT = 1 << 27
+MOST_VALUE = 1 << 27
+PER_STORED = 1000
 MOST_ELEMENTS = 1 << 32
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -79,51 +82,16 @@ def check_structure(model: ModelProto) -> None:
     for tensor in _walk.tensors(model):
         _check_tensor(tensor)
     for sparse in _walk.sparse_tensors(model):
-        _check_count(sparse.values.name, sparse.dims, MOST_CONSTANT)
+        check_count(sparse.values.name, sparse.dims, MOST_CONSTANT)
     _Expansion(model).check()
 
 
-def check_sizes(model: ModelProto) -> None:
-    """Check how large values are, as far as their shapes can be inferred, and how often loops run.
+def check_count(name: str, dims: Iterable[int], most: int) -> None:
+    """Refuse a value of more elements than ``most``.
 
     Raises:
-        InvalidModelError: one exceeds a limit.
+        InvalidModelError: it has more.
     """
-    types = combined(model, weights=False)
-    if model.functions:
-        types = onnx.inliner.inline_local_functions(types)
-    fold(types)
-    stand_in_types(types)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(types, data_prop=True)
-    except ONNX_ERRORS:
-        _check_runs(types, model)
-        return  # types that contradict each other are reported where they are needed
-    _check_values(inferred.graph, {i.name for i in inferred.graph.input})
-    _check_runs(inferred, model)
-
-
-def _check_runs(model: ModelProto, original: ModelProto) -> None:
-    graphs = [original.graph, *(info.algorithm for info in original.training_info)]
-    if runs(model, (t for graph in graphs for t in graph.initializer)) > MOST_TRIPS:
-        raise InvalidModelError(f"its loops run nodes more than {MOST_TRIPS:,} times")
-
-
-def _check_values(graph: GraphProto, fed: set[str]) -> None:
-    """Check the values of a graph; ``fed`` are those that depend on an input, to which its own are added."""
-    shapes = {v.name: v.type for v in [*graph.value_info, *graph.output]}
-    for node in graph.node:
-        inner = list(_walk.graphs_in(node))
-        for body in inner:
-            _check_values(body, fed | {i.name for i in body.input})
-        if inner or any(name in fed for name in node.input):
-            fed.update(node.output)
-        for name in node.output:
-            if name in shapes:
-                _check_count(name, _known(shapes[name]), MOST_ELEMENTS if name in fed else MOST_CONSTANT)
-
-
-def _check_count(name: str, dims: Iterable[int], most: int) -> None:
     shape = tuple(dims)
     if prod(shape) > most:
         raise InvalidModelError(f"{name!r} has {prod(shape):,} elements {shape}, more than {most:,}")
@@ -175,6 +143,11 @@ def _check_all_text(model: ModelProto) -> None:
         raise InvalidModelError(f"a text in it is not UTF-8: {error.object[:40]!r}") from error
     if name is not None:
         raise InvalidModelError(f"the name {name[:60]!r} has a control character")
+    longest = max(_texts(model), key=len)
+    if len(longest) > MOST_NAME:
+        raise InvalidModelError(
+            f"the name '{longest[:60]}...' has {len(longest):,} characters, more than {MOST_NAME:,}"
+        )
 
 
 def _free_texts(model: ModelProto) -> Iterator[Any]:
@@ -220,7 +193,19 @@ def _check_interface(graph: GraphProto) -> None:
             )
     for value in _values(graph):
         _check_type(value.name, value.type)
-        _check_count(value.name, _known(value.type), MOST_CONSTANT if value.name in inputs else MOST_ELEMENTS)
+        most = MOST_CONSTANT if value.name in inputs else MOST_ELEMENTS
+        check_count(value.name, known_dims(value.type), most)
+        check_rank(value.name, value.type)
+
+
+def check_rank(name: str, kind: TypeProto) -> None:
+    """Refuse a value of more dimensions than :data:`MOST_RANK`.
+
+    Raises:
+        InvalidModelError: it has more.
+    """
+    if (rank := len(_dims(kind))) > MOST_RANK:
+        raise InvalidModelError(f"{name!r} has {rank:,} dimensions, more than {MOST_RANK}")
 
 
 def _check_type(name: str, kind: TypeProto) -> None:
@@ -275,7 +260,7 @@ def _dims(kind: TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
     return list(kind.tensor_type.shape.dim) or list(kind.sparse_tensor_type.shape.dim)
 
 
-def _known(kind: TypeProto) -> list[int]:
+def known_dims(kind: TypeProto) -> list[int]:
     """The dimensions that are known; where shapes were inferred, negative numbers stand for others."""
     return [dim.dim_value for dim in _dims(kind) if dim.HasField("dim_value") and dim.dim_value >= 0]
 

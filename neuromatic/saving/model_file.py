@@ -14,6 +14,7 @@ from neuromatic.ir.onnx_errors import ONNX_ERRORS, reason_of
 from neuromatic.ir.tensors import is_mapped
 from neuromatic.saving import external_data as external
 from neuromatic.saving import limits as vetting
+from neuromatic.saving import sizes
 from neuromatic.saving import writer as layout
 from neuromatic.saving.writer import serialize
 
@@ -34,11 +35,11 @@ def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
     """
     file = Path(path)
     try:
-        size = file.stat().st_size
-        if not size:
+        length = file.stat().st_size
+        if not length:
             raise InvalidModelError(f"{file} is empty; expected an ONNX model")
-        if size > MOST_BYTES:
-            raise InvalidModelError(f"{file} has {size:,} bytes; a model of over 2 GiB needs external data")
+        if length > MOST_BYTES:
+            raise InvalidModelError(f"{file} has {length:,} bytes; a model of over 2 GiB needs external data")
         data = file.read_bytes()
         model = ModelProto.FromString(data)
         differs = model.SerializeToString() != data
@@ -60,7 +61,7 @@ def _check(model: ModelProto, file: Path, data: bytes) -> None:
     if external.attach(model, Path(os.path.abspath(file)).parent):
         data = serialize(_without_mapped(model))
     onnx.checker.check_model(data)
-    vetting.check_sizes(model)
+    sizes.check_sizes(model)
 
 
 def check_model(model: ModelProto) -> None:
