@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.conformance.gradients import Input, Node, R, ints, nodes
 from tests.conformance.graph_cases import CHOSEN, CONTROL, FORMER, SAMPLING
+from tests.conformance.samples import LINEAR
 
 Attributes = dict[str, Any]
 
@@ -393,6 +394,6 @@ FUNCTIONS: list[Node] = [
 ALL = [
     *(ELEMENTWISE + NORMALIZING + PRODUCTS + REDUCTIONS + SHAPES),
     *(FORMER + CONTROL + SAMPLING + CHOSEN),
-    *FUNCTIONS,
+    *(FUNCTIONS + LINEAR),
     *(INDEXING + LOSSES + POOLS + RESIZES + CONVOLUTIONS + RECURRENCES),
 ]

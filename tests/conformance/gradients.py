@@ -18,6 +18,8 @@ from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
 
 Array = np.ndarray[Any, Any]
+NEWEST = 21
+"""The opset of nodes, unless they say otherwise, and beside those of other domains."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Node:
     op: str
     inputs: tuple[Input, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
-    opset: int = 21
+    opset: int = NEWEST
     outputs: int = 1
     training: bool = False
     domain: str = ""
@@ -57,7 +59,7 @@ class Node:
     @property
     def lowering(self) -> Any:
         """What lowers it; None where TensorFlow runs the function that defines it."""
-        return ops.find(self.op, self.opset)
+        return ops.find(self.op, self.opset, self.domain)
 
     def formal(self, index: int) -> str:
         """What ONNX calls one of its inputs."""
@@ -82,7 +84,7 @@ class Graph:
             if isinstance(i, Random)
         }
         self.plan = self.planned(np.float64)
-        outputs = onnx.defs.get_schema(node.op, node.opset).outputs
+        outputs = onnx.defs.get_schema(node.op, node.opset, node.domain).outputs
         never = onnx.defs.OpSchema.DifferentiationCategory.NonDifferentiable
         self.differentiable = [
             name
@@ -96,15 +98,17 @@ class Graph:
 
     def planned(self, kind: Any) -> lowering.Plan:
         """The plan for inputs of a float type; only what is a function of other operators depends on it."""
-        made = helper.make_node(self.node.op, self.names, self.outputs, **self.node.attributes)
+        node = self.node
+        made = helper.make_node(node.op, self.names, self.outputs, domain=node.domain, **node.attributes)
         given: list[onnx.ValueInfoProto] = []
-        if self.node.lowering is None:
+        if node.lowering is None:
             arrays = self.inputs | self.constants
             given = [
                 helper.make_tensor_value_info(n, self._type(a, kind), a.shape) for n, a in arrays.items()
             ]
         graph = helper.make_graph([made], "g", given, [])
-        opsets = [helper.make_opsetid("", self.node.opset)]
+        opsets = [helper.make_opsetid(node.domain, node.opset)]
+        opsets += [helper.make_opsetid("", NEWEST)] if node.domain else []
         return lowering.plan(helper.make_model(graph, opset_imports=opsets), ops)
 
     @staticmethod
@@ -125,6 +129,8 @@ class Graph:
         total = tf.zeros([], kind)
         for name in self.differentiable:
             result = execution.channels_first(values.get(name))
+            if result is None:  # labels of a classifier, which engines leave to onnxruntime
+                continue
             if name not in self.weights:
                 self.weights[name] = self._rng.uniform(0.5, 1.5, result.shape)
             total += tf.reduce_sum(tf.cast(result, kind) * tf.constant(self.weights[name], kind))

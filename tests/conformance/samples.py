@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.gradients import Array, Input, Node, R, nodes
+from tests.conformance.gradients import Array, Input, Node, R, ints, nodes
 
 
 def listed(*shapes: tuple[int, ...]) -> list[Array]:
@@ -48,10 +48,10 @@ PLAIN: list[Node] = [
 
 
 def _learnt(op: str, inputs: tuple[Input, ...], attributes: dict[str, Any], outputs: int = 1) -> Node:
-    return Node(op, inputs, attributes, opset=3, outputs=outputs, domain="ai.onnx.ml")
+    return Node(op, inputs, attributes, opset=3, outputs=outputs, domain="ai.onnx.ml", single=True)
 
 
-LEARNT: list[Node] = [
+LINEAR: list[Node] = [
     _learnt("Scaler", (R(2, 3),), {"scale": [0.5, 1.0, 2.0], "offset": [0.1, 0.2, 0.3]}),
     _learnt("Normalizer", (R(2, 3),), {"norm": "L2"}),
     _learnt("Imputer", (R(2, 3),), {"imputed_value_floats": [0.5], "replaced_value_float": 9.0}),
@@ -63,6 +63,10 @@ LEARNT: list[Node] = [
         {"coefficients": [0.5, 1.0, 2.0, -1.0], "intercepts": [0.1, 0.2], "classlabels_ints": [0, 1]},
         outputs=2,
     ),
+    _learnt("ArrayFeatureExtractor", (R(2, 3), ints(0, 2)), {}),
+]
+"""Of scikit-learn's models, what gradients pass; checked as others are."""
+LEARNT: list[Node] = [
     _learnt(
         "SVMRegressor",
         (R(2, 2),),
