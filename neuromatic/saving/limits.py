@@ -70,12 +70,12 @@ def check_structure(model: ModelProto) -> None:
         InvalidModelError: says what is wrong, or which limit is exceeded.
     """
     _check_imports(model)
-    _check_all_text(model)
     for body in _walk.bodies(model):
         if isinstance(body, GraphProto):
             _check_interface(body)
         for attribute in _walk.attributes(body):
             _check_attribute(attribute)
+    _check_all_text(model)
     for node in _nodes_outside_functions(model):
         for name in (a.name for a in node.attribute if a.ref_attr_name):
             raise InvalidModelError(f"attribute {name!r} refers to that of a function, but is in none")
