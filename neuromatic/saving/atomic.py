@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -28,6 +29,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONG_AGO = 24 * 3600
 """Seconds after which nobody still writes a file that another machine began and has no lock on."""
 LEFT = r"(?P<pid>\d+)\.(?P<machine>[0-9a-f]{8})\.\w{8}\.tmp"
+INTERIM = r"(?P<pid>\d+)\.(?P<machine>[0-9a-f]{8})\.[0-9a-f]{8}\.new"
 CACHED = re.compile(r"(?:models|datasets|spaces)--[^/]+/snapshots/[0-9a-f]{40}/(?P<inside>.+)")
 BLOB = re.compile(r"(?:\.\./)+blobs/(?P<name>[0-9a-f]{40}|[0-9a-f]{64})")
 
@@ -191,6 +193,22 @@ def sweep(target: Path) -> None:
         if _is_left(path, int(match["pid"]), match["machine"]):
             with suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def interim_name(name: str) -> str:
+    """A name for a file that is to take another's place later; it says which process made it."""
+    return f"{name}.{os.getpid()}.{_machine()}.{secrets.token_hex(4)}.new"
+
+
+def left_interim(target: Path) -> list[Path]:
+    """Files named by :func:`interim_name` for ``target`` whose processes are no more."""
+    pattern = re.compile(re.escape(f"{target.name}.") + INTERIM)
+    try:
+        with os.scandir(target.parent) as entries:
+            found = [(Path(e.path), m) for e in entries if (m := pattern.fullmatch(e.name))]
+    except OSError:
+        return []
+    return [path for path, match in found if _is_left(path, int(match["pid"]), match["machine"])]
 
 
 def _is_left(path: Path, pid: int, machine: str) -> bool:

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -105,6 +104,7 @@ def write(model: ModelProto, path: str | os.PathLike[str], data: bytes | None = 
         elif part.changed or part.source is None or not target.samefile(part.source):
             replaced.append(part)
     _commit(disk, Path(path), folder, new, replaced, data)
+    _sweep(folder, [part.name for part in found])
 
 
 def _commit(
@@ -123,7 +123,7 @@ def _commit(
             with files.replacing(target) as temporary:
                 _fill(temporary, part)
             created.append(target)
-        interim = {part.name: f"{part.name}.{secrets.token_hex(4)}.new" for part in replaced}
+        interim = {part.name: files.interim_name(part.name) for part in replaced}
         for part in replaced:
             created.append(folder / interim[part.name])
             with files.replacing(created[-1]) as temporary:
@@ -141,6 +141,17 @@ def _commit(
         files.write(path, serialize(disk) if data is None else data)
         for name in interim.values():
             (folder / name).unlink()
+
+
+def _sweep(folder: Path, names: Sequence[str]) -> None:
+    """Remove data that a killed process has written for files of these names and no model refers to."""
+    left = {path for name in names for path in files.left_interim(folder / name)}
+    if not left:
+        return
+    models = [path for path in folder.iterdir() if path.suffix == ".onnx" and path.is_file()]
+    kept = {folder / location for model in models for location in locations(model)}
+    for path in left - kept:
+        path.unlink(missing_ok=True)
 
 
 def stored_form(model: ModelProto, name: str) -> tuple[ModelProto, list[DataFile]]:

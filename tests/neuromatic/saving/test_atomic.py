@@ -323,3 +323,34 @@ def test_a_file_that_the_disk_has_no_room_for_is_refused_before_the_work(tmp_pat
     with pytest.raises(WriteError, match=r"it needs 4,611,686,018,427,387,904 bytes, and the disk has room "):
         files.check_writable(file, 1 << 62)
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="locks are Unix'")
+def test_data_that_a_killed_save_left(tmp_path: Path) -> None:
+    """They go with the next save, unless a model in the folder has come to depend on them."""
+    import onnx
+
+    import neuromatic as nm
+
+    model = nm.Sequential((4,)).dense(4).build()
+    onnx.save_model(
+        model.proto, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, needed, alive = (
+        tmp_path / f"m.data.{pid}.{files._machine()}.{token * 8}.new"
+        for pid, token in ((ended.pid, "a"), (ended.pid, "b"), (os.getpid(), "c"))
+    )
+    for path in (left, needed, alive):
+        path.write_bytes((tmp_path / "m.data").read_bytes())
+    half_way = onnx.ModelProto.FromString((tmp_path / "m.onnx").read_bytes())
+    for tensor in half_way.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = needed.name if entry.key == "location" else entry.value
+    (tmp_path / "killed.onnx").write_bytes(half_way.SerializeToString())
+    loaded = nm.load(tmp_path / "m.onnx")
+    loaded.proto.graph.initializer[0].raw_data = bytes(len(loaded.proto.graph.initializer[0].raw_data))
+    nm.Model.from_proto(loaded.proto).save(tmp_path / "m.onnx")
+    assert names(tmp_path) == sorted(["killed.onnx", "m.data", "m.onnx", needed.name, alive.name])
+    nm.load(tmp_path / "killed.onnx")
