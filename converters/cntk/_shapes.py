@@ -28,16 +28,34 @@ def sizes(value: Value, what: str) -> list[int | None]:
         return [int(n) for n in value.ravel()]
     if not isinstance(value, HostValue):
         raise CannotRecordError(f"{what} must not depend on data")
+    found, factors = multiples(value, what)
+    if factors:
+        raise CannotRecordError(f"{what} does arithmetic with the batch size")
+    return found
+
+
+def multiples(value: Value, what: str) -> tuple[list[int | None], dict[int, int]]:
+    """The numbers of a shape vector, and by how much the batch size is multiplied, by place.
+
+    Raises:
+        CannotRecordError: see :func:`sizes`.
+    """
+    if not isinstance(value, HostValue):
+        return sizes(value, what), {}
     one, other = (value.at(Moment(batch)).ravel() for batch in BATCHES)
     found: list[int | None] = []
+    factors: dict[int, int] = {}
     for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        factor = a // BATCHES[0]
         if a == b:
             found.append(int(a))
-        elif (a, b) == BATCHES:
+        elif (a, b) == (factor * BATCHES[0], factor * BATCHES[1]):
+            if factor != 1:
+                factors[len(found)] = factor
             found.append(None)
         else:
             raise CannotRecordError(f"{what} does arithmetic with the batch size")
-    return found
+    return found, factors
 
 
 def integers(value: Value | None, what: str) -> list[int]:

@@ -14,6 +14,7 @@ from neuromatic.converters import lowering
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
 from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.converters.cntk.merged import Merged, register_of
 from neuromatic.converters.cntk.prefix import HostOnly, HostRegistry, Prefix
 from neuromatic.converters.cntk.recording import RecordingContext, call
 from neuromatic.errors import UnsupportedFeatureError
@@ -103,22 +104,22 @@ def record_model(
         _run_or_host(plan, prefix, inputs, context, made.hosted)
     else:
         lowering.run(plan, values, context, call)
-    made.hosted.extend(name for name in made.outputs if not isinstance(values[name], Tensor))
+    made.hosted.extend(name for name in made.outputs if not isinstance(values[name], (Tensor, Merged)))
     return made
 
 
 def computed(run: Run, worker: Worker, step: int = 0) -> dict[str, Any]:
     """The outputs of a recorded graph by name; random numbers are those of a step."""
     found: dict[str, Any] = {}
-    recorded: dict[str, Tensor] = {}
+    recorded: dict[str, Tensor | Merged] = {}
     for name in run.outputs:
         value = run.values[name]
-        if isinstance(value, Tensor):
+        if isinstance(value, (Tensor, Merged)):
             recorded[name] = value
         else:
             found[name] = _of_host(value, run.moment)
     if recorded:
-        registers = [t.register for t in recorded.values()]
+        registers = [register_of(t) for t in recorded.values()]
         header = described(run.graph, outputs=registers, loss=False, training=run.training)
         worker.build("evaluate", run.graph, header)
         fed = {e["name"]: np.asarray(run.inputs[e["name"]], np.float32) for e in header["inputs"]}
@@ -159,8 +160,12 @@ def _of_host(value: Any, moment: Moment) -> Any:
     return value.at(moment) if isinstance(value, HostValue) else value
 
 
-def as_onnx(value: Array, like: Tensor) -> Array:
+def as_onnx(value: Array, like: Tensor | Merged) -> Array:
     """A value of the worker, batch first, with ONNX' axes and type."""
+    if isinstance(like, Merged):
+        value = as_onnx(value, like.tensor)
+        end = like.start + like.count
+        return value.reshape([*value.shape[: like.start], -1, *value.shape[end:]])
     if like.batch is not None:
         value = np.moveaxis(value, 0, like.batch)
     return value.astype(like.dtype)

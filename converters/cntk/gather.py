@@ -134,6 +134,9 @@ def gather_nd(scope: Scope, data: Value, indices: Value, *, batch_dims: int) -> 
     graph = scope.context.graph
     x, places = ck.tensor(data, graph), ck.tensor(indices, graph)
     depth = places.shape[-1]
+    constant = isinstance(indices, np.ndarray) and not batch_dims
+    if constant and None not in x.shape[:depth]:
+        return _picked_nd(x, ck.array(indices, "places"))
     if batch_dims or x.batch is not None or depth is None:
         raise ck.CannotRecordError("places in each row of the batch")
     sizes, rest = x.static[:depth], x.static[depth:]
@@ -143,6 +146,15 @@ def gather_nd(scope: Scope, data: Value, indices: Value, *, batch_dims: int) -> 
         number = one if number is None else ck.plus(ck.scaled(number, float(size)), one)
     assert number is not None
     return _looked_up(ck.reshape(x, [int(np.prod(sizes)), *rest]), number, 0)
+
+
+def _picked_nd(x: Tensor, indices: NDArray[np.integer]) -> Tensor:
+    """Elements of the first axes at constant places."""
+    depth = indices.shape[-1]
+    sizes = [n or 0 for n in x.shape[:depth]]
+    flat = np.where(indices < 0, indices + sizes, indices) @ np.cumprod([1, *sizes[:0:-1]])[::-1]
+    y = _picked(ck.reshape(x, [int(np.prod(sizes)), *x.shape[depth:]]), flat.ravel(), 0)
+    return ck.reshape(y, [*indices.shape[:-1], *x.shape[depth:]])
 
 
 @ops.lowers("Compress", since=(9, 11, 28))

@@ -122,7 +122,40 @@ def transpose(x: Tensor, perm: Sequence[int]) -> Tensor:
     static = [axis for axis in (x.axis(p) for p in perm) if axis is not None]
     if static == sorted(static):
         return _renamed(x, tuple(shape))
+    groups = _neighbours(static)
+    if len(groups) > MOST_GROUPS:
+        return _moved_in_turn(x, groups, tuple(shape))
     return x.graph.add("transpose", [x], shape, perm=static)
+
+
+MOST_GROUPS = 4
+"""CNTK exchanges so many axes at once, counted without the batch, and neighbours that stay so as one."""
+
+
+def _neighbours(perm: Sequence[int]) -> list[list[int]]:
+    """An order of axes in pieces, of axes that follow each other before and after."""
+    found: list[list[int]] = []
+    for axis in perm:
+        if found and found[-1][-1] + 1 == axis:
+            found[-1].append(axis)
+        else:
+            found.append([axis])
+    return found
+
+
+def _moved_in_turn(x: Tensor, groups: list[list[int]], shape: Shape) -> Tensor:
+    """``x`` with groups of its axes in this order: one after the other is moved to the front."""
+    lead: list[int | None] = [None] if x.batch is not None else []
+    sizes = {group[0]: prod(x.static[axis] for axis in group) for group in groups}
+    order, y = sorted(sizes), _renamed(x, (*lead, *x.static))
+    for front in [group[0] for group in reversed(groups)]:
+        place = order.index(front)
+        if place:
+            before, after = (prod(sizes[g] for g in part) for part in (order[:place], order[place + 1 :]))
+            y = reshape(y, [*lead, before, sizes[front], after])
+            y = y.graph.add("transpose", [y], [*lead, sizes[front], before, after], perm=[1, 0, 2])
+            order.insert(0, order.pop(place))
+    return _renamed(reshape(y, [*lead, *(x.static[axis] for group in groups for axis in group)]), shape)
 
 
 def expand_dims(x: Tensor, axes: Sequence[int]) -> Tensor:

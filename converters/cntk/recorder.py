@@ -14,6 +14,7 @@ from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, described, feeds_at
 from neuromatic.converters.cntk.learner import recognise
 from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.converters.cntk.merged import Merged, register_of
 from neuromatic.converters.cntk.native import Native, native
 from neuromatic.converters.cntk.prefix import HostOnly, HostRegistry, Prefix
 from neuromatic.converters.cntk.recording import RecordingContext, run_with_host
@@ -49,7 +50,7 @@ class Recording:
     """
 
     graph: Graph
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor | Merged, ...]
     values: Mapping[str, Any] = field(repr=False)
     header: Mapping[str, Any] = field(repr=False)
     next_step: HostValue | None = None
@@ -155,9 +156,13 @@ class Recorder:
         recipe = self.recipe
         graph, values = self._recorded(kind, spec, sample or _zeros(spec))
         if kind == "predict":
-            outputs = [ck.tensor(values[name], graph) for name in self.outputs]
-            header = described(graph, outputs=[t.register for t in outputs], loss=False)
-            return Recording(graph, tuple(outputs), values, header)
+            shown = [
+                values[n] if isinstance(values[n], Merged) else ck.tensor(values[n], graph)
+                for n in self.outputs
+            ]
+            registers = [register_of(value) for value in shown]
+            header = described(graph, outputs=registers, loss=False)
+            return Recording(graph, tuple(shown), values, header)
         loss = ck.reshape(ck.tensor(values[recipe.loss], graph), ())
         outputs = [loss, *(ck.tensor(values[m.sums], graph) for m in recipe.metrics)]
         more: dict[str, Any] = {"outputs": [t.register for t in outputs], "loss": kind == "train"}

@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 
 from neuromatic.converters import lowering
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor, Value
+from neuromatic.converters.cntk.merged import Merged, call_merged
 from neuromatic.converters.cntk.ops import CannotRecordError, tensor
 from neuromatic.converters.cntk.prefix import HostOnly, Prefix
 from neuromatic.converters.lowering import Plan, Scope, resolve_attributes, run
@@ -75,7 +76,7 @@ def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Ma
     """
     if kept := next((x for x in inputs if isinstance(x, HostOnly)), None):
         raise UnsupportedFeatureError(f"cntk cannot do {scope.node}: it reads {kept.reason}")
-    if not any(isinstance(x, Tensor) for x in inputs) and lowering.pure:
+    if not any(isinstance(x, (Tensor, Merged)) for x in inputs) and lowering.pure:
         if lowering.key.op == "Constant":
             return lowering.function(scope, **attributes)
         if any(isinstance(x, HostValue) for x in inputs):
@@ -86,6 +87,8 @@ def call(lowering: Lowering, scope: Scope, inputs: Sequence[Any], attributes: Ma
     try:
         if lowering.key.domain != TRAINING_DOMAIN and lowering.key.op not in HOST_OPERANDS:
             inputs = [tensor(x, graph) if isinstance(x, HostValue) else x for x in inputs]
+        if any(isinstance(x, Merged) for x in inputs):
+            return call_merged(lowering, scope, inputs, attributes)
         return lowering.function(scope, *inputs, **attributes)
     except CannotRecordError as error:
         raise UnsupportedFeatureError(f"cntk cannot do {scope.node}: {error}") from error

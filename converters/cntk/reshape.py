@@ -10,53 +10,59 @@ import numpy as np
 
 from neuromatic.converters.cntk import ops as ck
 from neuromatic.converters.cntk._pick import picked
-from neuromatic.converters.cntk._shapes import integers, shape_value, sizes
+from neuromatic.converters.cntk._shapes import integers, multiples, shape_value, sizes
 from neuromatic.converters.cntk.graph import HostValue, Tensor, Value
+from neuromatic.converters.cntk.merged import Merged, split_batch
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
 
 @ops.lowers("Reshape", since=(5, 13, 14, 19, 21, 23, 24, 25))
-def reshape(scope: Scope, data: Value, shape: Value, *, allowzero: int) -> Tensor:
+def reshape(scope: Scope, data: Value, shape: Value, *, allowzero: int) -> Tensor | Merged:
     """The elements in another shape; -1 is the rest, 0 copies the dimension unless allowzero.
 
     https://onnx.ai/onnx/operators/onnx__Reshape.html.  14: allowzero.
     """
     x = ck.tensor(data, scope.context.graph)
-    target = sizes(shape, "the new shape")
+    target, factors = multiples(shape, "the new shape")
     if not allowzero:
         target = [x.shape[i] if n == 0 else n for i, n in enumerate(target)]
-    return ck.reshape(x, _without_rest(x, target))
+    return split_batch(x, _without_rest(x, target, factors), factors)
 
 
-def _without_rest(x: Tensor, target: Sequence[int | None]) -> list[int | None]:
-    """A target with -1 replaced by the batch, or by the size that is left."""
+def _without_rest(x: Tensor, target: Sequence[int | None], factors: dict[int, int]) -> list[int | None]:
+    """A target with -1 replaced by the size that is left, or by the batch times what is left of each row.
+
+    Args:
+        factors: by how much the batch is multiplied, by place; gets that of -1.
+    """
     found = list(target)
     if -1 not in found:
         return found
-    given = math.prod(n for n in found if n is not None and n != -1)
+    given = math.prod(n for n in found if n is not None and n != -1) * math.prod(factors.values())
     rest = math.prod(x.static) // max(given, 1)
     waits_for_batch = x.batch is not None and None not in found
     if waits_for_batch and rest != 1:
-        raise ck.CannotRecordError(f"a reshape that merges the batch with {rest} elements of each row")
+        factors[found.index(-1)] = rest
     found[found.index(-1)] = None if waits_for_batch else rest
     return found
 
 
 @ops.lowers("Flatten", since=(1, 9, 11, 13, 21, 23, 24, 25))
-def flatten(scope: Scope, input: Tensor, *, axis: int) -> Tensor:
+def flatten(scope: Scope, input: Tensor, *, axis: int) -> Tensor | Merged:
     """A matrix: dimensions before ``axis`` are rows, the others columns.
 
     https://onnx.ai/onnx/operators/onnx__Flatten.html.  9: all types.  11: negative axes.
     """
     axis = axis + input.rank if axis < 0 else axis
-    parts = []
-    for part in (input.shape[:axis], input.shape[axis:]):
+    parts: list[int | None] = []
+    factors: dict[int, int] = {}
+    for i, part in enumerate((input.shape[:axis], input.shape[axis:])):
         known = math.prod(n for n in part if n is not None)
         if None in part and known != 1:
-            raise ck.CannotRecordError("flattening the batch together with other axes")
+            factors[i] = known
         parts.append(None if None in part else known)
-    return ck.reshape(input, parts)
+    return split_batch(input, parts, factors)
 
 
 @ops.lowers("Transpose", since=(1, 13, 21, 23, 24, 25))

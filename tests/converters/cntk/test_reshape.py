@@ -33,7 +33,12 @@ def test_reshape(worker: Worker, shape: tuple[int, ...], target: tuple[int, ...]
     check(worker, "Reshape", {"data": normal(*shape), "shape": _ints(*target)}, constants=("shape",))
 
 
-@pytest.mark.parametrize("target", [(-1, 5), (3, 20), (-1,), (4, -1)])
+@pytest.mark.parametrize("target", [(-1, 5), (-1,), (-1, 20), (-1, 10)])
+def test_the_batch_may_be_merged_with_other_axes(worker: Worker, target: tuple[int, ...]) -> None:
+    check(worker, "Reshape", {"data": normal(3, 4, 5), "shape": _ints(*target)}, constants=("shape",))
+
+
+@pytest.mark.parametrize("target", [(3, 20), (4, -1), (5, -1)])
 def test_reshape_keeps_the_batch_whole(worker: Worker, target: tuple[int, ...]) -> None:
     with pytest.raises(UnsupportedFeatureError, match="batch"):
         check(worker, "Reshape", {"data": normal(3, 4, 5), "shape": _ints(*target)}, constants=("shape",))
