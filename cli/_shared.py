@@ -58,6 +58,11 @@ def json_option(help_text: str) -> Callable[[Command], Command]:
     return click.option("--json", "as_json", is_flag=True, help=help_text)
 
 
+def all_option(what: str) -> Callable[[Command], Command]:
+    """Add ``--all`` to a command whose tables are shortened."""
+    return click.option("--all", "everything", is_flag=True, help=f"Show all {what}, however many.")
+
+
 def check_output(path: Path, *suffixes: str) -> None:
     """Refuse what cannot be written to before the work begins.
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from neuromatic import Model
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
+from neuromatic.cli._shared import all_option, echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.cli.info import usable_recipe
 from neuromatic.converters.doctor import EngineCheck, examine
 from neuromatic.engines import ENGINES
@@ -28,6 +28,7 @@ from neuromatic.ir.tensors import array_of
 from neuromatic.ir.types import value_types
 from neuromatic.ir.values import shape_text
 from neuromatic.reports import inspection
+from neuromatic.reports.summary import MOST_ROWS, shortened
 from neuromatic.transfer import imported_models as preparing
 from neuromatic.transfer import trainable_layers as selection
 
@@ -44,8 +45,9 @@ WIDTH = 100
     help=f"{', '.join(ENGINES)}, or {ALL}, for which one that is ready is enough.",
 )
 @json_option("One JSON object on standard output.")
+@all_option("parameters")
 @verbose_option
-def doctor(source: str, engine: str, as_json: bool) -> None:
+def doctor(source: str, engine: str, as_json: bool, everything: bool) -> None:
     """Tell whether MODEL can be trained, operator by operator, before training.
 
     Exit codes: 0 ready, 1 something blocks, 3 the engine is not installed.
@@ -58,7 +60,7 @@ def doctor(source: str, engine: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        echo(*text(facts).split("\n"))
+        echo(*text(facts, None if everything else MOST_ROWS).split("\n"))
     sys.exit(exit_code(checks))
 
 
@@ -76,7 +78,8 @@ def describe(model: Model) -> dict[str, Any]:
     roles, memory, statistics = {}, None, frozenset[str]()
     try:
         roles = selection.roles(proto, recipe)
-        memory = inspection.memory(proto, recipe, value_types(proto)).as_data()
+        trainable = recipe.trainable if recipe else [n for n, role in roles.items() if role == "trainable"]
+        memory = inspection.memory(proto, recipe, value_types(proto), trainable).as_data()
         statistics = frozenset(name for name, role in roles.items() if role == "frozen")
     except RecipeError as error:
         problem = problem or str(error)
@@ -106,8 +109,8 @@ def _engine(check: EngineCheck) -> dict[str, Any]:
     return {**asdict(check), "ready": check.ready}
 
 
-def text(facts: dict[str, Any]) -> str:
-    """The same as tables and lines of at most 100 columns."""
+def text(facts: dict[str, Any], most: int | None = MOST_ROWS) -> str:
+    """The same as tables and lines of at most 100 columns, with ``most`` parameters; None for all."""
     out = StringIO()
     console = Console(file=out, width=WIDTH, color_system=None, force_terminal=False, highlight=False)
     console.print(Text(f"{facts['file']}: opset {facts['opset']}, IR version {facts['ir_version']}"))
@@ -115,7 +118,7 @@ def text(facts: dict[str, Any]) -> str:
         varies = ", ".join(map(str, item["dynamic"])) or "none"
         line = f"input {item['name']} {item['dtype']}{shape_text(item['shape'])}, axes that vary: {varies}"
         console.print(Text(line))
-    console.print(_parameters(facts["parameters"]))
+    console.print(_parameters(facts["parameters"], most))
     for line in (*_state(facts), *facts["runtimes"], *facts["notes"]):
         console.print(Text(line))
     for engine in facts["engines"]:
@@ -144,10 +147,13 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _parameters(parameters: Sequence[dict[str, Any]]) -> Table:
+def _parameters(parameters: Sequence[dict[str, Any]], most: int | None) -> Table:
     table = _table("parameters", "initializer", "shape", "size", "role")
-    for p in parameters:
-        cells = (p["name"], shape_text(p["shape"]), f"{p['size']:,}", p["role"] or "unknown")
+    first, left_out, last = shortened(parameters, most)
+    rows = [(p["name"], shape_text(p["shape"]), f"{p['size']:,}", p["role"] or "unknown") for p in first]
+    rows += [("...", f"{left_out:,} more, which --all shows", "", "")] if left_out else []
+    rows += [(p["name"], shape_text(p["shape"]), f"{p['size']:,}", p["role"] or "unknown") for p in last]
+    for cells in rows:
         table.add_row(*map(Text, cells))
     return table
 

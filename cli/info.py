@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from math import prod
 from typing import Any
@@ -13,7 +13,7 @@ from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 
 from neuromatic import Model
 from neuromatic.cli._models import load_model
-from neuromatic.cli._shared import echo, json_option, model_argument, print_json, verbose_option
+from neuromatic.cli._shared import all_option, echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
 from neuromatic.ir.parameters import stored_tensors
 from neuromatic.ir.traversal import upstream
@@ -21,7 +21,7 @@ from neuromatic.ir.values import Value, dtype_name, shape_text
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import default_learning_rate
 from neuromatic.reports.inspection import traces
-from neuromatic.reports.summary import rows, summary_text
+from neuromatic.reports.summary import MOST_ROWS, Row, rows, summary_text
 from neuromatic.transfer.trainable_layers import Role
 
 
@@ -33,11 +33,13 @@ from neuromatic.transfer.trainable_layers import Role
     is_flag=True,
     help="List each initializer: range, and whether it is trained, frozen, state or constant.",
 )
+@all_option("layers")
 @verbose_option
-def info(source: str, as_json: bool, weights: bool) -> None:
+def info(source: str, as_json: bool, weights: bool, everything: bool) -> None:
     """Show inputs, outputs, versions, parameters, layers and recipe of MODEL."""
     model = load_model(source)
-    facts = {"file": source, **describe(model)}
+    layers = rows(model.proto)
+    facts = {"file": source, **describe(model, layers)}
     if weights:
         facts["weights"] = describe_weights(model)
     if as_json:
@@ -45,14 +47,15 @@ def info(source: str, as_json: bool, weights: bool) -> None:
         return
     for line in lines(facts):
         echo(line)
-    echo(*summary_text(model.proto, usable_recipe(model)[0]).split("\n"))
+    most = None if everything else MOST_ROWS
+    echo(*summary_text(model.proto, usable_recipe(model)[0], layers=layers, most=most).split("\n"))
     for weight in facts.get("weights", []):
         span = f"  {weight['min']:.4g} to {weight['max']:.4g}" if "min" in weight else ""
         role = f"  {weight['role']}" if weight["role"] else ""
         echo(f"{weight['name']} {weight['dtype']}{shape_text(weight['shape'])}{span}{role}")
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: Model, layers: Sequence[Row]) -> dict[str, Any]:
     """What a model is, as data."""
     proto, (recipe, problem) = model.proto, usable_recipe(model)
     sizes = {t.name: prod(t.dims) for t in proto.graph.initializer}
@@ -77,7 +80,7 @@ def describe(model: Model) -> dict[str, Any]:
                 "flops": row.flops,
                 "initializers": row.parameters,
             }
-            for row in rows(proto)
+            for row in layers
         ],
     }
 

@@ -11,6 +11,7 @@ import importlib
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ from neuromatic.ir.values import Value
 from neuromatic.recipe import schema as recipes
 from neuromatic.recipe.compose import algorithm_builder, state_names
 from neuromatic.recipe.gradients import differentiable_values
+from neuromatic.reports import inspection
 from neuromatic.transfer import imported_models as preparing
 
 Array = NDArray[Any]
@@ -44,6 +46,10 @@ Found = tuple[str, str | None, Gradient]
 """A node by name, why it does not run, and its gradient."""
 WORST_FIRST: Sequence[Gradient] = ("stops", "no", "yes", "not needed")
 ROWS = 2
+MOST_TRIED = 4000
+"""So many nodes has a graph of which a step is tried; engines take a minute for more."""
+MOST_BYTES, BYTES_PER_PARAMETER = 1 << 30, 400
+"""So much memory may the values of a step that is tried take; or this for each parameter, if that is more."""
 MADE_UP = 4
 """The size of an axis of unknown size in a trial."""
 
@@ -103,10 +109,12 @@ def examine(model: Model, names: Sequence[str]) -> list[EngineCheck]:
     Raises:
         UnknownNameError: there is no engine of a name.
     """
+    trained, problem = None, None
     try:
-        trained, problem = _with_some_recipe(model), None
+        if _is_tried(model.proto):
+            trained = _with_some_recipe(model)
     except (NeuromaticError, ValueError) as error:
-        trained, problem = None, " ".join(str(error).split())
+        problem = " ".join(str(error).split())
     return [_on_engine(name, model.proto, trained, problem) for name in names]
 
 
@@ -143,9 +151,14 @@ def _on_engine(name: str, model: ModelProto, trained: Model | None, problem: str
     if registry is None:
         return EngineCheck(name, missing, (), tuple(problems))
     checks = _operators(preparing.for_training(model), registry)
-    if trained is not None and not any(c.blocks for c in checks):
-        problems += _trial(name, trained.proto, missing)
-    return EngineCheck(name, missing, checks, tuple(problems), tuple(_advice(name, model, checks)))
+    advice = _advice(name, model, checks)
+    if not _is_tried(model):
+        advice.append(f"no trial step: there are more than {MOST_TRIED:,} nodes; training itself tries it")
+    elif trained is not None and not any(c.blocks for c in checks):
+        untried = _too_large(trained.proto)
+        advice += [untried] if untried else []
+        problems += [] if untried else _trial(name, trained.proto, missing)
+    return EngineCheck(name, missing, checks, tuple(problems), tuple(advice))
 
 
 def _registry(name: str) -> Registry | None:
@@ -266,6 +279,20 @@ def _gradient(node: NodeProto, behind: Collection[str], reaching: Collection[str
 
 
 # -- trials ----------------------------------------------------------------------------------------
+
+
+def _is_tried(model: ModelProto) -> bool:
+    """Whether a model is small enough for a step to be tried."""
+    return len(model.graph.node) <= MOST_TRIED
+
+
+def _too_large(model: ModelProto) -> str | None:
+    """Why a step is not tried: its values would take too much memory."""
+    needed = inspection.values_bytes(value_types(model), ROWS)
+    stored = sum(prod(t.dims) for t in model.graph.initializer)
+    if needed <= max(MOST_BYTES, BYTES_PER_PARAMETER * stored):
+        return None
+    return f"no trial step: its values would take about {needed / 2**30:.1f} GiB"
 
 
 def _trial(name: str, model: ModelProto, missing: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from onnx import FunctionProto, TensorProto, helper
@@ -232,6 +233,14 @@ def local_function(name: str, opset: int) -> FunctionProto:
     Raises:
         RecipeError: the opset is too low for it.
     """
+    function = FunctionProto()
+    function.CopyFrom(_written(name, opset))
+    return function
+
+
+@lru_cache(maxsize=64)
+def _written(name: str, opset: int) -> FunctionProto:
+    """The same, written once for all parameters."""
     return FORMULAS[name].function(opset)
 
 

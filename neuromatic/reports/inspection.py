@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
@@ -75,11 +75,17 @@ class Memory:
         return {**asdict(self), "total": self.total, "batch": BATCH}
 
 
-def memory(model: ModelProto, recipe: Recipe | None, types: Mapping[str, Value]) -> Memory:
-    """See :class:`Memory`."""
+def memory(
+    model: ModelProto,
+    recipe: Recipe | None,
+    types: Mapping[str, Value],
+    trainable: Collection[str] | None = None,
+) -> Memory:
+    """See :class:`Memory`; ``trainable`` is what could be trained, if that is known."""
+    if trainable is None:
+        trainable = recipe.trainable if recipe else selection.updatable(model)[0]
     stored = {t.name: prod(t.dims) * _itemsize(t.data_type) for t in model.graph.initializer}
-    trained = recipe.trainable if recipe else selection.updatable(model)[0]
-    gradients = sum(stored.get(name, 0) for name in trained)
+    gradients = sum(stored.get(name, 0) for name in trainable)
     states = [t for info in model.training_info for t in info.algorithm.initializer]
     optimizer = sum(prod(t.dims) * _itemsize(t.data_type) for t in states)
     shapes = flops.sizes(types, BATCH)
@@ -89,6 +95,12 @@ def memory(model: ModelProto, recipe: Recipe | None, types: Mapping[str, Value])
     return Memory(
         sum(stored.values()), optimizer if recipe else ADAM_STATES * gradients, gradients, activations
     )
+
+
+def values_bytes(types: Mapping[str, Value], rows: int) -> int:
+    """The bytes that all values of a graph take together; ``rows`` is what counts for sizes that vary."""
+    shapes = flops.sizes({name: value for name, value in types.items() if value.dtype}, rows)
+    return sum(prod(shape) * _itemsize(types[name].dtype) for name, shape in shapes.items())
 
 
 def _itemsize(dtype: int) -> int:

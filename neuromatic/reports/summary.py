@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from itertools import groupby
 from math import prod
+from typing import TypeVar
 
 from onnx import ModelProto
 from rich import box
@@ -20,6 +21,10 @@ from neuromatic.ir.values import Shape, shape_text
 from neuromatic.recipe.schema import Recipe
 from neuromatic.recipe.sections import strip
 from neuromatic.reports import flops
+
+Item = TypeVar("Item")
+MOST_ROWS = 200
+"""Of longer tables, the first and the last rows are shown."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,41 @@ def counted(operators: Sequence[str]) -> list[str]:
     return [name if count == 1 else f"{name} x{count}" for name, count in runs]
 
 
-def summary_text(model: ModelProto, recipe: Recipe | None) -> str:
-    """The layer table of a model with totals, as text of at most 100 columns."""
+def _cells(row: Row) -> list[Text]:
+    operators = " ".join(counted(row.operators))
+    cells = (row.name, operators, shape_text(row.shape), f"{row.count:,}", f"{row.flops:,}")
+    return [Text(cell) for cell in cells]  # names may look like markup
+
+
+def shortened(items: Sequence[Item], most: int | None) -> tuple[Sequence[Item], int, Sequence[Item]]:
+    """The first and the last of many items, and how many there are between them.
+
+    >>> shortened("abcdefgh", 4)
+    ('ab', 4, 'gh')
+    >>> shortened("abc", 4)
+    ('abc', 0, '')
+    """
+    if most is None or len(items) <= most:
+        return items, 0, items[len(items) :]
+    half = most // 2
+    return items[:half], len(items) - 2 * half, items[-half:]
+
+
+def summary_text(
+    model: ModelProto,
+    recipe: Recipe | None,
+    *,
+    layers: Sequence[Row] | None = None,
+    most: int | None = MOST_ROWS,
+) -> str:
+    """The layer table of a model with totals, as text of at most 100 columns.
+
+    Args:
+        model: the model.
+        recipe: its recipe.
+        layers: what :func:`rows` gives, if it is known.
+        most: of how many layers the table is, the first and the last; None for all.
+    """
     table = Table(box=box.SIMPLE_HEAD)
     for column, justify in (
         ("layer", "left"),
@@ -111,11 +149,14 @@ def summary_text(model: ModelProto, recipe: Recipe | None) -> str:
         ("FLOPs", "right"),
     ):
         table.add_column(column, justify="right" if justify == "right" else "left")
-    layers = rows(model)
-    for row in layers:
-        operators = " ".join(counted(row.operators))
-        cells = (row.name, operators, shape_text(row.shape), f"{row.count:,}", f"{row.flops:,}")
-        table.add_row(*(Text(cell) for cell in cells))  # names may look like markup
+    layers = rows(model) if layers is None else layers
+    first, left_out, last = shortened(layers, most)
+    for row in first:
+        table.add_row(*_cells(row))
+    if left_out:
+        table.add_row("...", f"{left_out:,} more layers, which --all shows")
+    for row in last:
+        table.add_row(*_cells(row))
     out = StringIO()
     Console(file=out, width=100, color_system=None, force_terminal=False).print(table)
     sizes = {t.name: prod(t.dims) for t in model.graph.initializer}
