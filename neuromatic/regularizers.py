@@ -121,7 +121,7 @@ class OrthogonalRegularizer(Regularizer):
                 raise ShapeError(f"OrthogonalRegularizer takes a matrix, got {shape_text(x.shape)}")
         axis = 1 if self.mode == "rows" else 0
         squares = op.reduce(g, "ReduceSum", g.add("Mul", x, x), (axis,), keepdims=True)
-        norm = g.add("Sqrt", g.add("Max", squares, g.const(1e-12, x.dtype)))
+        norm = g.add("Sqrt", op.maximum(g, squares, g.const(1e-12, x.dtype)))
         unit = g.add("Div", x, norm)
         turned = g.add("Transpose", unit, perm=[1, 0])
         products = g.add("MatMul", *((unit, turned) if axis == 1 else (turned, unit)))

@@ -155,8 +155,15 @@ class GraphBuilder:
         array = np.asarray(value, helper.tensor_dtype_to_np_dtype(dtype))
         key = (dtype, array.shape, array.tobytes(), self.scope)
         if key not in self._constants:
-            self._constants[key] = self.add("Constant", value=numpy_helper.from_array(array))
+            self._constants[key] = self._constant(array, dtype)
         return self._constants[key]
+
+    def _constant(self, array: Array, dtype: int) -> Value:
+        """A ``Constant`` node; before opset 9 it has only floats, so that a ``Cast`` follows."""
+        if self.opset >= 9 or array.dtype.kind == "f" or dtype in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
+            return self.add("Constant", value=numpy_helper.from_array(array))
+        wide = self.add("Constant", value=numpy_helper.from_array(array.astype(np.float64)))
+        return self.add("Cast", wide, to=dtype)
 
     def ints(self, *values: int) -> Value:
         """A constant int64 vector: axes, a shape, pads ..."""
@@ -311,6 +318,12 @@ class GraphBuilder:
 
     def _constant_tensor(self, value: Value) -> TensorProto | None:
         producer = self.producer(value)
+        if producer is not None and producer.op_type == "Cast" and self.opset < 9:
+            found = self._constant_tensor(self._values[producer.input[0]])
+            dtype = helper.tensor_dtype_to_np_dtype(value.dtype)
+            return (
+                None if found is None else numpy_helper.from_array(numpy_helper.to_array(found).astype(dtype))
+            )
         if producer is None or producer.op_type != "Constant":
             return None
         tensor: TensorProto = producer.attribute[0].t

@@ -22,7 +22,7 @@ class OpsetTooLowError(ModelError):
     """An operator does not exist yet at the builder's opset; building again at ``needed`` helps."""
 
     def __init__(self, op: str, opset: int, needed: int) -> None:
-        self.needed = needed
+        self.op, self.needed = op, needed
         super().__init__(f"{op} needs opset {needed}; the model is built for opset {opset}")
 
 

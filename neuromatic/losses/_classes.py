@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from onnx import TensorProto
 
 from neuromatic.errors import ShapeError
@@ -48,8 +49,11 @@ def one_hot(g: GraphBuilder, y_true: Value, y_pred: Value, axis: int) -> Value:
     classes = class_count(y_pred, axis)
     if classes is None:
         raise ShapeError(f"the number of classes of {y_pred.name!r} {shape_text(y_pred.shape)} is unknown")
-    # onnxruntime has no OneHot of float64.
-    hot = g.add("OneHot", y_true, g.ints(classes), g.const([0.0, 1.0]), axis=axis)
+    if g.opset < 9:  # there is no OneHot yet
+        places = np.arange(classes).reshape(-1, *[1] * (y_pred.rank - 1 - axis))
+        hot = op.equal(g, op.unsqueeze(g, y_true, axis), g.const(places, TensorProto.INT64))
+    else:  # onnxruntime has no OneHot of float64
+        hot = g.add("OneHot", y_true, g.ints(classes), g.const([0.0, 1.0]), axis=axis)
     return op.cast(g, hot, y_pred.dtype)
 
 

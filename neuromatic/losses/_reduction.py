@@ -87,4 +87,4 @@ def _safe_quotient(g: GraphBuilder, total: Value, divisor: Value) -> Value:
     """total / divisor, and 0 where the divisor is 0."""
     zero = op.equal(g, divisor, g.const(0.0, divisor.dtype))
     one_for_zero = g.add("Add", divisor, op.cast(g, zero, divisor.dtype))
-    return g.add("Where", zero, g.const(0.0, total.dtype), g.add("Div", total, one_for_zero))
+    return op.where(g, zero, g.const(0.0, total.dtype), g.add("Div", total, one_for_zero))

@@ -54,7 +54,7 @@ class MeanAbsolutePercentageError(ElementLoss):
     aliases: ClassVar[tuple[str, ...]] = ("mape",)
 
     def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
-        scale = g.add("Max", g.add("Abs", y_true), g.const(EPSILON, y_true.dtype))
+        scale = op.maximum(g, g.add("Abs", y_true), g.const(EPSILON, y_true.dtype))
         share = g.add("Abs", g.add("Div", g.add("Sub", y_true, y_pred), scale))
         return g.add("Mul", g.const(100.0, y_pred.dtype), share)
 
@@ -70,7 +70,7 @@ class MeanSquaredLogarithmicError(ElementLoss):
 
     def elements(self, g: GraphBuilder, y_true: Value, y_pred: Value) -> Value:
         least, one = g.const(EPSILON, y_pred.dtype), g.const(1.0, y_pred.dtype)
-        logs = [g.add("Log", g.add("Add", g.add("Max", y, least), one)) for y in (y_pred, y_true)]
+        logs = [g.add("Log", g.add("Add", op.maximum(g, y, least), one)) for y in (y_pred, y_true)]
         error = g.add("Sub", *logs)
         return g.add("Mul", error, error)
 
@@ -96,7 +96,7 @@ class Huber(ElementLoss):
         size = g.add("Abs", g.add("Sub", y_pred, y_true))
         delta = g.const(self.delta, y_pred.dtype)
         # With c = min(|e|, delta) both cases are c²/2 + delta (|e| - c).
-        near = g.add("Min", size, delta)
+        near = op.minimum(g, size, delta)
         square = g.add("Mul", g.const(0.5, y_pred.dtype), g.add("Mul", near, near))
         return g.add("Add", square, g.add("Mul", delta, g.add("Sub", size, near)))
 
@@ -134,7 +134,7 @@ class CosineSimilarity(Loss):
 
     def _unit(self, g: GraphBuilder, y: Value, axis: int) -> Value:
         square = op.reduce(g, "ReduceSum", g.add("Mul", y, y), (axis,), keepdims=True)
-        return g.add("Div", y, g.add("Sqrt", g.add("Max", square, g.const(EPSILON**2, y.dtype))))
+        return g.add("Div", y, g.add("Sqrt", op.maximum(g, square, g.const(EPSILON**2, y.dtype))))
 
 
 @dataclass(frozen=True)
@@ -156,4 +156,4 @@ class RootMeanSquaredError(MeanSquaredError):
         mask: Value | None = None,
     ) -> Value:
         mean = super().emit(g, y_true, y_pred, weight=weight, mask=mask)
-        return g.add("Sqrt", g.add("Max", mean, g.const(EPSILON**2, y_pred.dtype)))
+        return g.add("Sqrt", op.maximum(g, mean, g.const(EPSILON**2, y_pred.dtype)))

@@ -71,5 +71,5 @@ class Circle(Loss):
     def _over(self, g: GraphBuilder, scores: Value, which: Value) -> Value:
         """log(sum(exp(gamma * score))) over some of each row."""
         scaled = g.add("Mul", scores, g.const(self.gamma, scores.dtype))
-        chosen = g.add("Where", which, scaled, g.const(NEVER, scores.dtype))
+        chosen = op.where(g, which, scaled, g.const(NEVER, scores.dtype))
         return op.reduce(g, "ReduceLogSumExp", chosen, (1,))

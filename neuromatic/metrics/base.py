@@ -110,7 +110,7 @@ class MeanOfValues(Metric):
         numbers = op.cast(g, values, TensorProto.FLOAT)
         if values.rank > mask.rank:
             numbers = op.reduce(g, "ReduceMean", numbers, tuple(range(mask.rank, values.rank)))
-        kept = g.add("Where", mask, numbers, g.const(0.0))
+        kept = op.where(g, mask, numbers, g.const(0.0))
         parts = [op.reduce(g, "ReduceSum", part) for part in (kept, op.cast(g, mask, TensorProto.FLOAT))]
         return g.add("Concat", *(op.unsqueeze(g, part, 0) for part in parts), axis=0)
 

@@ -71,4 +71,4 @@ class ConcordanceCorrelation(_Correlation):
 
     def of(self, g: GraphBuilder, covariance: Value, variances: list[Value], apart: Value) -> Value:
         parts = [*variances, g.add("Mul", apart, apart), g.const(EPSILON, covariance.dtype)]
-        return g.add("Div", g.add("Mul", covariance, g.const(2.0, covariance.dtype)), g.add("Sum", *parts))
+        return g.add("Div", g.add("Mul", covariance, g.const(2.0, covariance.dtype)), op.total(g, *parts))

@@ -210,10 +210,13 @@ class Optimizer(ABC):
             if g.functions.get(function.name, function) != function:
                 raise RecipeError(f"the model has another function named {function.name!r} already")
             g.add_function(function)
-            if rule.attributes and g.opset < CAST_LIKE_OPSET and parameter.dtype != TensorProto.FLOAT:
+            numbers = rule.attributes and rule.domain == NEUROMATIC_DOMAIN
+            if numbers and g.opset < CAST_LIKE_OPSET and parameter.dtype != TensorProto.FLOAT:
                 raise opset_too_low(f"{rule.op} of {dtype_name(parameter.dtype)}", CAST_LIKE_OPSET, g.opset)
         states = [_initial(setting, parameter, state) for state in rule.states]
-        kept = [parameter, *states]
+        kept, attributes = [parameter, *states], dict(rule.attributes)
+        given = [] if function is None else function.input[4 + len(states) :]
+        settings = [g.const(attributes.pop(key), parameter.dtype) for key in given]
         results = g.add_many(
             rule.op,
             op.cast(g, setting.rate, parameter.dtype),
@@ -221,11 +224,12 @@ class Optimizer(ABC):
             current,
             gradient,
             *states,
+            *settings,
             domain=rule.domain,
             name=f"update/{parameter.name}",
             outputs=[g.fresh(f"{prefix}/{value.name}") for value in kept],
             types=[(value.dtype, value.shape) for value in kept],
-            **rule.attributes,
+            **attributes,
         )
         return {value.name: result for value, result in zip(kept, results, strict=True)}
 

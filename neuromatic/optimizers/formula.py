@@ -20,8 +20,8 @@ from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN
 from neuromatic.ir.values import Value
 
-LOWEST_OPSET = 12
-"""Constants that are attributes of a function exist from opset 12 on."""
+ATTRIBUTE_OPSET = 12
+"""Constants that are attributes of a function exist from here on; before, they are more inputs of it."""
 CAST_LIKE_OPSET = 15
 """From here on such a constant, which is float32, can be made to fit parameters of other types."""
 
@@ -55,6 +55,8 @@ class _Writer:
 
     def attribute(self, name: str) -> Number:
         """An attribute of the function, which is a float, as a number of the parameters' type."""
+        if self.g.opset < ATTRIBUTE_OPSET:
+            return Number(self, self.g.declare(Value(name, TensorProto.FLOAT, ())))
         return self._constant(name, 0.0, attribute=name)
 
     def _once(self, key: Any, make: Callable[[], Number]) -> Number:
@@ -63,6 +65,8 @@ class _Writer:
         return self._made[key]
 
     def _constant(self, name: str, value: float, attribute: str = "") -> Number:
+        if self.g.opset < ATTRIBUTE_OPSET:
+            return Number(self, self.g.const(value))
         made = self.g.add("Constant", value_float=value, name=name)
         node = self.g.producer(made)
         if attribute and node is not None:
@@ -76,6 +80,16 @@ class _Writer:
         return op.cast(self.g, value, TensorProto.FLOAT)
 
 
+PORTABLE: dict[str, Callable[..., Value]] = {
+    "Greater": op.greater,
+    "Max": op.maximum,
+    "Min": op.minimum,
+    "Sign": op.sign,
+    "Where": op.where,
+}
+"""Operators whose form differs between opsets."""
+
+
 class Number:
     """A value inside a formula; arithmetic with others and with Python's floats adds nodes."""
 
@@ -86,6 +100,9 @@ class Number:
         """The result of an ONNX operator of this number and others."""
         w = self.writer
         operands = [w.number(x).value for x in (self, *others)]
+        portable = PORTABLE.get(operator)
+        if portable is not None:
+            return Number(w, portable(w.g, *operands))
         return Number(w, w.g.add(operator, *operands, **attributes))
 
     def reduced(self, operator: str, axis: int | None = None) -> Number:
@@ -154,6 +171,10 @@ def minimum(x: Number, y: Number | float) -> Number:
     return x.apply("Min", y)
 
 
+def sign(x: Number) -> Number:
+    return x.apply("Sign")
+
+
 def where(condition: Number, x: Number, y: Number | float) -> Number:
     return condition.apply("Where", x, y)
 
@@ -185,13 +206,7 @@ class Formula:
         return cls(name, body, inputs, attributes)
 
     def function(self, opset: int) -> FunctionProto:
-        """The formula for a model of that opset.
-
-        Raises:
-            RecipeError: the opset is too low for it.
-        """
-        if opset < LOWEST_OPSET:
-            raise opset_too_low(self.name, LOWEST_OPSET, opset)
+        """The formula for a model of that opset; attributes are more inputs, behind the others, before 12."""
         writer = _Writer(opset)
         inputs = [writer.input(name) for name in self.inputs]
         results = self.body(*inputs, **{name: writer.attribute(name) for name in self.attributes})
@@ -201,14 +216,15 @@ class Formula:
         for result, name in zip(results, outputs, strict=True):
             writer.g.output(result.value, name)
         opsets = [helper.make_opsetid("", opset)]
+        inputs_only = opset < ATTRIBUTE_OPSET
         return helper.make_function(
             NEUROMATIC_DOMAIN,
             self.name,
-            list(self.inputs),
+            [*self.inputs, *(self.attributes if inputs_only else ())],
             outputs,
             writer.g.graph.node,
             opsets,
-            list(self.attributes),
+            [] if inputs_only else list(self.attributes),
         )
 
 
@@ -228,11 +244,7 @@ def formula(name: str) -> Callable[[Body], Body]:
 
 
 def local_function(name: str, opset: int) -> FunctionProto:
-    """One of :data:`FORMULAS` for a model of that opset.
-
-    Raises:
-        RecipeError: the opset is too low for it.
-    """
+    """One of :data:`FORMULAS` for a model of that opset."""
     function = FunctionProto()
     function.CopyFrom(_written(name, opset))
     return function

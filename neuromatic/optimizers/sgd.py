@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from neuromatic.ir.values import Value
 from neuromatic.optimizers.base import Optimizer, UpdateRule
 from neuromatic.optimizers.checks import FLAG, RATE, SHARE, Check, checked
-from neuromatic.optimizers.formula import Number, formula
+from neuromatic.optimizers.formula import Number, formula, sign
 from neuromatic.schedules import Schedule
 
 __all__ = ["SGD", "Lion"]
@@ -64,7 +64,7 @@ class SGD(Optimizer):
 def _lion(
     R: Number, T: Number, X: Number, G: Number, M: Number, *, beta_1: Number, beta_2: Number
 ) -> Numbers:
-    direction = (M * beta_1 + G * (1.0 - beta_1)).apply("Sign")
+    direction = sign(M * beta_1 + G * (1.0 - beta_1))
     return X - R * direction, M * beta_2 + G * (1.0 - beta_2)
 
 

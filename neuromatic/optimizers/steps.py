@@ -65,11 +65,14 @@ def call(
         to: what it is for; names the node.
         scalar: whether the result has no axes, unlike the first input.
     """
+    function = local_function(name, g.opset)
     if g.opset < CAST_LIKE_OPSET and like.dtype != TensorProto.FLOAT:
         raise opset_too_low(f"{name} of {dtype_name(like.dtype)}", CAST_LIKE_OPSET, g.opset)
-    g.add_function(local_function(name, g.opset))
+    g.add_function(function)
     kind = (like.dtype, () if scalar else like.shape)
-    return g.add(name, like, *more, domain=NEUROMATIC_DOMAIN, types=[kind], name=to, **attributes)
+    given = function.input[1 + len(more) :]
+    settings = [g.const(attributes.pop(key), like.dtype) for key in given]
+    return g.add(name, like, *more, *settings, domain=NEUROMATIC_DOMAIN, types=[kind], name=to, **attributes)
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _clipped_together(
         for x, name in zip(gradients, names, strict=True)
     ]
     widest = max((s.dtype for s in squares), key=lambda d: helper.tensor_dtype_to_np_dtype(d).itemsize)
-    total = g.add("Sum", *(op.cast(g, s, widest) for s in squares), name="clip/norm")
+    total = op.total(g, *(op.cast(g, s, widest) for s in squares), name="clip/norm")
     return [
         call(g, "ClipByGlobalNorm", x, op.cast(g, total, x.dtype), to=name, clipnorm=limit)
         for x, name in zip(gradients, names, strict=True)
@@ -203,7 +206,7 @@ def _average(
     updates: dict[str, Value],
 ) -> None:
     """Moving averages of the new parameters, as states, which take their place every so often."""
-    later = g.add("Greater", update, g.const(1, TensorProto.INT64), name=f"{AVERAGE}/later")
+    later = op.greater(g, update, g.const(1, TensorProto.INT64), name=f"{AVERAGE}/later")
     replaces = None
     if optimizer.ema_overwrite_frequency is not None:
         count = g.const(optimizer.ema_overwrite_frequency, TensorProto.INT64)
@@ -214,7 +217,7 @@ def _average(
         dtype = parameter.dtype
         if dtype not in momenta:
             kept, none = g.const(optimizer.ema_momentum, dtype), g.const(0.0, dtype)
-            momenta[dtype] = g.add("Where", later, kept, none, name=f"{AVERAGE}/momentum")
+            momenta[dtype] = op.where(g, later, kept, none, name=f"{AVERAGE}/momentum")
         zeros = np.zeros(shape_of(parameter), helper.tensor_dtype_to_np_dtype(dtype))
         old = g.initializer(f"{AVERAGE}/{parameter.name}", zeros)
         new = updates[parameter.name]
@@ -227,4 +230,4 @@ def _average(
 def _chosen(g: GraphBuilder, condition: Value, yes: Value, no: Value, prefix: str, of: str) -> Value:
     """``yes`` where the condition holds, else ``no``, as ``<prefix>/<of>``."""
     name = g.fresh(f"{prefix}/{of}")
-    return g.add("Where", condition, yes, no, name=name, outputs=[name])
+    return op.where(g, condition, yes, no, name=name, outputs=[name])

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, helper
 from neuromatic.errors import RecipeError
 from neuromatic.ir.graph import GraphBuilder
 from neuromatic.ir.inference_form import is_batch_normalization
-from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN
+from neuromatic.ir.opsets import DEFAULT_OPSET, NEUROMATIC_DOMAIN, TRAINING_DOMAIN, OpsetTooLowError
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.ir.traversal import computed_values, upstream
 from neuromatic.ir.types import value_types
@@ -33,8 +33,8 @@ from neuromatic.recipe.update import optimize, optimizer_note, scaled, schedule_
 
 LEARNING_RATE = "learning_rate"
 STEP = "step"
-LOWEST_OPSET = 9
-"""Constants of integer types exist from opset 9 on."""
+LOWEST_OPSET = 7
+"""Arithmetic broadcasts from opset 7 on."""
 
 
 def compose(
@@ -154,6 +154,14 @@ def algorithm_builder(model: ModelProto) -> GraphBuilder:
         if function.domain == NEUROMATIC_DOMAIN:
             g.add_function(function)
     return g
+
+
+def needs_newer(error: OpsetTooLowError, opset: int | None) -> RecipeError:
+    """What tells the user of a part that the model's opset cannot say."""
+    return RecipeError(
+        f"{error.op} of this recipe needs opset {error.needed}, the model has {opset}; "
+        f"raise it with: neuromatic convert MODEL.onnx -o NEW.onnx --opset {DEFAULT_OPSET}"
+    )
 
 
 def _write(model: ModelProto, g: GraphBuilder, recipe: Recipe) -> None:

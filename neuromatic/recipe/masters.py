@@ -59,8 +59,9 @@ def masters_of(model: ModelProto, recipe: Recipe) -> dict[str, str]:
     found = {}
     for name, value in recipe.updates.items():
         maker = makers.get(value)
-        if maker is not None and maker.op_type == "Cast" and maker.input[0] in bound:
-            found[name] = bound[maker.input[0]]
+        wide = next(iter(maker.input), "") if maker is not None and maker.op_type == "Cast" else ""
+        if wide in bound:
+            found[name] = bound[wide]
     return found
 
 
@@ -79,9 +80,19 @@ def keep_masters(old: ModelProto, new: ModelProto) -> None:
 
 
 def with_fitting_masters(model: ModelProto, recipe: Recipe) -> ModelProto:
-    """The model, in which masters are those of its parameters; these may have been changed by other means."""
+    """The model, in which masters are those of its parameters; these may have been changed by other means.
+
+    A recipe without masters, as others and earlier versions write it, is run as it is, with a warning.
+    """
     tensors = weights.stored_tensors(model)
     pairs = masters_of(model, recipe)
+    bare = [n for n in recipe.trainable if n in tensors and tensors[n].data_type in HALVES and n not in pairs]
+    if bare:
+        warnings.warn(
+            f"the recipe trains {len(bare)} parameters of half precision, {bare[0]!r} the first, without "
+            f"float32 masters, so that small updates are lost; choose the optimizer anew: .optimizer(...)",
+            stacklevel=2,
+        )
     changed = {m: p for p, m in pairs.items() if not _is_master(tensors[m], tensors[p])}
     if not changed:
         return model

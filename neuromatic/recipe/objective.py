@@ -83,7 +83,7 @@ class Losses(Objective):
                 totals.append(self._scaled(g, _scalar(g, loss, value), name))
             found = _classes(g, loss, prediction, first)
             targets.append(_with_classes(Target(target, name, weights=weight), loss, prediction, found))
-        return totals[0] if len(totals) == 1 else g.add("Sum", *totals, name=f"{LOSS}/sum"), tuple(targets)
+        return totals[0] if len(totals) == 1 else op.total(g, *totals, name=f"{LOSS}/sum"), tuple(targets)
 
     def with_sample_weights(self) -> Objective:
         return replace(self, sample_weights=True)

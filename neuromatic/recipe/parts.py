@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from onnx import ModelProto
 
+from neuromatic.ir.opsets import OpsetTooLowError, opset_of
 from neuromatic.ir.terms import NO_TERMS, Terms
 from neuromatic.optimizers import Optimizer
-from neuromatic.recipe.compose import asked_names, compose, frozen_names
+from neuromatic.recipe.compose import asked_names, compose, frozen_names, needs_newer
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.measures import Measures, Metrics, RecordedMeasures
 from neuromatic.recipe.objective import Objective, RecordedObjective
@@ -96,4 +97,7 @@ class Parts:
             return strip(model), parts
         measures = parts.measures or Metrics({})
         chosen = (parts.objective, parts.optimizer, measures, parts.frozen, parts.terms, parts.asked)
-        return compose(model, *chosen, dropout=parts.dropout), parts
+        try:
+            return compose(model, *chosen, dropout=parts.dropout), parts
+        except OpsetTooLowError as error:
+            raise needs_newer(error, opset_of(model)) from error

@@ -26,7 +26,7 @@ def with_penalties(g: GraphBuilder, loss: Value, terms: Terms, frozen: Collectio
     """The loss plus the penalty of everything that is not frozen."""
     penalties = [_penalty(g, p) for p in terms.penalties if p.value not in frozen and g.knows(p.value)]
     same = (op.cast(g, penalty, loss.dtype) for penalty in penalties)
-    return g.add("Sum", loss, *same, name=f"{PENALTY}/total") if penalties else loss
+    return op.total(g, loss, *same, name=f"{PENALTY}/total") if penalties else loss
 
 
 def _penalty(g: GraphBuilder, penalty: Penalty) -> Value:
@@ -91,7 +91,11 @@ def recorded_terms(model: ModelProto) -> Terms:
         return RecordedTerm(node.op_type, used, scalar)
 
     casts = {
-        n.output[0]: n for info in model.training_info for n in info.algorithm.node if n.op_type == "Cast"
+        o: n
+        for info in model.training_info
+        for n in info.algorithm.node
+        if n.op_type == "Cast"
+        for o in n.output
     }
     penalties = [n for n in nodes if n.name.startswith(f"{PENALTY}/")]
     constraints = [n for n in nodes if n.name.startswith(f"{CONSTRAINT}/")]
@@ -103,4 +107,4 @@ def recorded_terms(model: ModelProto) -> Terms:
 
 def _uncast(name: str, casts: Mapping[str, NodeProto]) -> str:
     """What a value is the float32 form of, if it is that of something."""
-    return casts[name].input[0] if name in casts else name
+    return next(iter(casts[name].input), name) if name in casts else name

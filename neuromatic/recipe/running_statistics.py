@@ -46,11 +46,12 @@ def running_statistics(
             offset,
             *before,
             name=f"update/{statistics[0]}",
-            outputs=3 if modern else 5,
+            outputs=3 if modern else 5,  # before opset 14, ONNX wants one output or all five
             types=types if modern else [*types, mean_kind, variance_kind],
             epsilon=kept.get("epsilon"),
             momentum=kept.get("momentum"),
             training_mode=1 if modern else None,
+            spatial=kept.get("spatial"),
         )
         updates |= dict(zip(statistics, (mean, variance), strict=True))
     return rounded(g, model, updates, masters)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from neuromatic import optimizers, schedules
 from neuromatic.errors import RecipeError
@@ -47,7 +47,7 @@ class RecordedOptimizer(Optimizer):
             return _named(model, recipe, recipe.optimizer, rate)
         algorithm, masters = model.training_info[0].algorithm, masters_of(model, recipe)
         nodes = [_update_node(algorithm, recipe, name, masters.get(name, name)) for name in recipe.trainable]
-        rules = [_rule(node, name) for node, name in zip(nodes, recipe.trainable, strict=True)]
+        rules = [_rule(model, node, name) for node, name in zip(nodes, recipe.trainable, strict=True)]
         if any(rule != rules[0] for rule in rules) or _keeps_more(model, recipe, nodes, masters):
             raise RecipeError(NOT_KEPT)
         function = (rules[0].domain, rules[0].op)
@@ -95,7 +95,10 @@ def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str, held: st
     node = makers.get(recipe.updates.get(held, ""))
     if node is not None and node.name == f"{CONSTRAINT}/{parameter}":
         node = makers.get(next(iter(node.input), ""))
-    if node is None or len(node.input) < 4 or len(node.output) != len(node.input) - 3:
+    if node is None or not node.output or len(node.input) < 3 + len(node.output):
+        raise RecipeError(NOT_KEPT)
+    settings = [makers.get(name) for name in node.input[3 + len(node.output) :]]
+    if any(maker is None or maker.op_type != "Constant" for maker in settings):
         raise RecipeError(NOT_KEPT)
     rate, gradient = makers.get(node.input[0]), makers.get(node.input[3])
     own_rate = node.input[0] == recipe.learning_rate
@@ -105,15 +108,35 @@ def _update_node(algorithm: GraphProto, recipe: Recipe, parameter: str, held: st
         gradient = makers.get(next(iter(gradient.input), ""))
     stored = {t.name for t in algorithm.initializer}
     own_gradient = gradient is not None and recipes.is_gradient(gradient)
-    fits = own_rate and own_gradient and node.input[2] == held and stored.issuperset(node.input[4:])
+    fits = own_rate and own_gradient and node.input[2] == held and stored.issuperset(_states(node))
     if not fits:
         raise RecipeError(NOT_KEPT)
     return node
 
 
-def _rule(node: NodeProto, parameter: str) -> UpdateRule:
-    states = tuple(State(name.removesuffix(f"/{parameter}")) for name in node.input[4:])
+def _states(node: NodeProto) -> list[str]:
+    """What an update node keeps besides the parameter."""
+    return list(node.input[4 : 3 + len(node.output)])
+
+
+def _rule(model: ModelProto, node: NodeProto, parameter: str) -> UpdateRule:
+    """What a node says; before opset 12, numbers that are attributes later are its last inputs."""
+    states = tuple(State(name.removesuffix(f"/{parameter}")) for name in _states(node))
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    settings = node.input[3 + len(node.output) :]
+    if settings:
+        body = next((f for f in model.functions if (f.domain, f.name) == (node.domain, node.op_type)), None)
+        if body is None or len(body.input) != len(node.input):
+            raise RecipeError(NOT_KEPT)
+        nodes = model.training_info[0].algorithm.node
+        made = [n for n in nodes if n.op_type == "Constant" and n.output]
+        constants = {n.output[0]: a.t for n in made for a in n.attribute if a.name == "value"}
+        names = body.input[3 + len(node.output) :]
+        found = {name: constants.get(value) for name, value in zip(names, settings, strict=True)}
+        for name, tensor in found.items():
+            if tensor is None or tensor.dims:
+                raise RecipeError(NOT_KEPT)
+            attributes[name] = float(numpy_helper.to_array(tensor))
     return UpdateRule(node.op_type, node.domain, attributes, states)
 
 
@@ -122,7 +145,7 @@ def _keeps_more(
 ) -> bool:
     """Whether a recipe has states besides those of the optimizer's nodes."""
     stored = {t.name for t in model.training_info[0].algorithm.initializer}
-    known = {name for node in nodes for name in node.input[4:]} | {recipe.step, *masters.values()}
+    known = {name for node in nodes for name in _states(node)} | {recipe.step, *masters.values()}
     return bool(stored & recipe.updates.keys() - known)
 
 

@@ -353,14 +353,13 @@ def test_names_classes_and_objects() -> None:
         optimizers.get("sgd", rate=1.0)
 
 
-def test_functions_need_opset_12() -> None:
-    model = Model.from_proto(linear(opset=11)).loss("mse")
-    with pytest.raises(
-        RecipeError,
-        match=r"optimizer SGD needs opset 12, the model has 11; raise it with: neuromatic convert",
-    ):
-        model.optimizer("sgd")
-    assert model.optimizer("adam").recipe is not None  # an operator of ONNX itself
+def test_numbers_are_inputs_of_functions_before_opset_12() -> None:
+    """Then there are no constants that are attributes of a function."""
+    for opset, attributes, inputs in ((11, 0, 6), (12, 1, 5)):
+        model = Model.from_proto(linear(opset=opset)).loss("mse").optimizer("sgd", momentum=0.5)
+        nodes = model.proto.training_info[0].algorithm.node
+        update = next(n for n in nodes if n.name == "update/w")
+        assert (len(update.attribute), len(update.input)) == (attributes, inputs)
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -382,7 +382,8 @@ def with_half_slots() -> ModelProto:
 
 def test_a_file_with_slots_of_float16_trains_as_it_is_and_gets_masters_with_a_new_part() -> None:
     old = nm.Model.from_proto(with_half_slots())
-    old.train(FEATURES, WANTED, epochs=2, **QUIET)
+    with pytest.warns(UserWarning, match="1 parameters of half precision, 'w' the first, without"):
+        old.train(FEATURES, WANTED, epochs=2, **QUIET)
     assert states(old.proto)["momentum/w"] == TensorProto.FLOAT16
     assert stored(old, "momentum/w").any()
     renewed = old.metrics("mae")
