@@ -46,9 +46,25 @@ def conv(
     return _biased(_convolution(padded(X, w.pads), kernel, w, group), B)
 
 
+def _thinned(x: Tensor, w: Window) -> tuple[Tensor, Window]:
+    """The input without what a kernel of size 1 strides over.
+
+    oneDNN's gradient of such a kernel is wrong on AVX2 where channels are few, and breaks memory on AVX-512.
+    """
+    over = [s if k == 1 else 1 for k, s in zip(w.kernel, w.strides, strict=True)]
+    if all(step == 1 for step in over):
+        return x, w
+    kept = tuple(slice(None, None, step) for step in over)
+    return x[(slice(None), *kept)], replace(w, strides=[s // o for s, o in zip(w.strides, over, strict=True)])
+
+
 def _convolution(x: Tensor, kernel: Tensor, w: Window, group: int) -> Tensor:
     """The convolution of a padded input with a kernel (k1, ..., C/group, M)."""
     n = len(w.kernel)
+    if group == 1:
+        x, w = _thinned(x, w)
+        if _needs_a_second_channel(kernel.shape[-2], w.strides):
+            x, kernel = (tf.pad(v, _pad_of_axis(n + 2, axis, 1)) for v, axis in ((x, n + 1), (kernel, n)))
     native = group == 1 or (n <= 2 and dtype(x) == tf.float32 and _has_grouped_kernels())
     if n == 2 and group > 1 and kernel.shape[2] == 1 and w.strides[0] == w.strides[1]:
         height, width, _, outputs = shape(kernel)
@@ -60,6 +76,11 @@ def _convolution(x: Tensor, kernel: Tensor, w: Window, group: int) -> Tensor:
     if not native:
         return _by_group(lambda x, k: _convolution(x, k, w, 1), x, kernel, group, kernel_axis=-1)
     return tf.nn.convolution(x, kernel, w.strides, w.padding, data_format=_FORMATS[n], dilations=w.dilations)
+
+
+def _needs_a_second_channel(channels: int, strides: list[int]) -> bool:
+    """Whether oneDNN on AVX-512 would get rows of one window wrong; of zeros, the channel changes nothing."""
+    return channels == 1 and len(strides) > 1 and strides[-1] > 1 and strides[-2] == 1
 
 
 @cache
@@ -106,6 +127,7 @@ def conv_transpose(
     """
     n = _spatial_rank(scope, W)
     steps, extra = list(strides or [1] * n), list(output_padding or [0] * n)
+    # TensorFlow has no dilated transposed convolution on CPU.
     kernel = _dilated(tf.transpose(W, [*range(2, n + 2), 1, 0]), list(dilations or [1] * n))
     sizes = shape(X)[1:-1]
     full = [s * (i - 1) + k for s, i, k in zip(steps, sizes, kernel.shape[:n], strict=True)]
@@ -133,20 +155,28 @@ def _transposed_convolution(
         )
     n = len(strides)
     batch, outputs = shape(x)[0], shape(kernel)[-2]
-    return tf.nn.conv_transpose(
-        x, kernel, tf.stack([batch, *full, outputs]), strides, "VALID", data_format=_FORMATS[n]
-    )
+    over = [s if k == 1 else 1 for k, s in zip(kernel.shape[:n], strides, strict=True)]
+    steps = [s // o for s, o in zip(strides, over, strict=True)]
+    extra = int(_needs_a_second_channel(outputs, steps))
+    if extra:
+        kernel = tf.pad(kernel, _pad_of_axis(n + 2, n, 1))
+    sizes = [(f - 1) // o + 1 for f, o in zip(full, over, strict=True)]
+    made = tf.stack([batch, *sizes, outputs + extra])
+    y = tf.nn.conv_transpose(x, kernel, made, steps, "VALID", data_format=_FORMATS[n])
+    if extra:
+        y = y[..., :outputs]
+    return _dilated(y, [1, *over])
 
 
-def _dilated(kernel: Tensor, dilations: list[int]) -> Tensor:
-    """The kernel with zeros between its elements; TensorFlow has no dilated transposed convolution on CPU."""
+def _dilated(x: Tensor, dilations: list[int]) -> Tensor:
+    """The elements with zeros between them along each axis, in the distance given for it."""
     for axis, d in enumerate(dilations):
         if d > 1:
-            sizes = shape(kernel)
-            wide = tf.pad(tf.expand_dims(kernel, axis + 1), _pad_of_axis(rank(kernel) + 1, axis + 1, d - 1))
+            sizes = shape(x)
+            wide = tf.pad(tf.expand_dims(x, axis + 1), _pad_of_axis(rank(x) + 1, axis + 1, d - 1))
             wide = tf.reshape(wide, [*sizes[:axis], sizes[axis] * d, *sizes[axis + 1 :]])
-            kernel = wide[(slice(None),) * axis + (slice(0, sizes[axis] * d - d + 1),)]
-    return kernel
+            x = wide[(slice(None),) * axis + (slice(0, sizes[axis] * d - d + 1),)]
+    return x
 
 
 def _pad_of_axis(rank: int, axis: int, after: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -180,23 +180,29 @@ def test_forms_under_xla(op: str, rank: int, data: st.DataObject) -> None:
     check(data.draw(forms(op, rank)), jit=True)
 
 
-def grouped(shape: Sequence[int], kernel: Sequence[int], group: int, **attributes: Any) -> Form:
-    """A convolution of groups with a bias, unpadded."""
+def convolution(shape: Sequence[int], kernel: Sequence[int], group: int = 1, **attributes: Any) -> Form:
+    """A convolution with a bias, unpadded."""
     rank = len(shape) - 2
     made = {"strides": [1] * rank, "dilations": [1] * rank} | attributes | {"group": group}
     inputs = (_numbers(shape), _numbers(kernel), _numbers(kernel[:1]))
     return Form("Conv", made, inputs, ((0, 0),) * rank)
 
 
+def transposed(shape: Sequence[int], kernel: Sequence[int], **attributes: Any) -> Form:
+    """A transposed convolution, not cropped."""
+    form = convolution(shape, kernel, **attributes)
+    return replace(form, op="ConvTranspose", inputs=form.inputs[:2])
+
+
 GROUPED = {
-    "1-D": grouped((2, 6, 8), (4, 3, 3), 2),
-    "1-D depthwise": grouped((2, 4, 8), (8, 1, 3), 4, dilations=[2]),
-    "1-D depthwise, strided": grouped((2, 4, 9), (4, 1, 2), 4, strides=[3]),
-    "2-D": grouped((2, 4, 6, 5), (6, 2, 3, 3), 2, strides=[2, 1]),
-    "2-D dilated": grouped((2, 4, 7, 7), (4, 2, 3, 2), 2, dilations=[2, 3]),
-    "2-D depthwise": grouped((2, 3, 6, 6), (6, 1, 3, 3), 3),
-    "2-D depthwise, unequal strides": grouped((2, 3, 6, 6), (3, 1, 3, 3), 3, strides=[2, 1]),
-    "3-D": grouped((1, 4, 4, 4, 4), (2, 2, 2, 2, 2), 2),
+    "1-D": convolution((2, 6, 8), (4, 3, 3), 2),
+    "1-D depthwise": convolution((2, 4, 8), (8, 1, 3), 4, dilations=[2]),
+    "1-D depthwise, strided": convolution((2, 4, 9), (4, 1, 2), 4, strides=[3]),
+    "2-D": convolution((2, 4, 6, 5), (6, 2, 3, 3), 2, strides=[2, 1]),
+    "2-D dilated": convolution((2, 4, 7, 7), (4, 2, 3, 2), 2, dilations=[2, 3]),
+    "2-D depthwise": convolution((2, 3, 6, 6), (6, 1, 3, 3), 3),
+    "2-D depthwise, unequal strides": convolution((2, 3, 6, 6), (3, 1, 3, 3), 3, strides=[2, 1]),
+    "3-D": convolution((1, 4, 4, 4, 4), (2, 2, 2, 2, 2), 2),
 }
 
 
@@ -208,6 +214,32 @@ def test_groups(name: str, jit: bool, native: bool, monkeypatch: pytest.MonkeyPa
         pytest.skip("oneDNN is off")
     monkeypatch.setattr(conv, "_has_grouped_kernels", lambda: native)
     check(GROUPED[name], jit=jit)
+
+
+FAULTS = {
+    "one channel, rows of one window": convolution((3, 1, 4, 4), (3, 1, 2, 4), strides=[1, 3]),
+    "one channel, rows of one window, 3-D": convolution((2, 1, 3, 4, 2), (4, 1, 1, 2, 2), strides=[2, 1, 3]),
+    "one channel, transposed": transposed((3, 3, 3, 1), (3, 1, 2, 4), strides=[1, 3]),
+    "a kernel of one": convolution((2, 3, 4, 4), (3, 3, 1, 1), strides=[2, 1]),
+    "a kernel of one, equal strides": convolution((1, 1, 4, 6), (1, 1, 1, 1), strides=[2, 2]),
+    "a kernel of one along one axis": convolution((2, 2, 5, 7), (3, 2, 1, 3), strides=[3, 2]),
+    "a kernel of one, transposed": transposed((2, 3, 3, 4), (3, 2, 1, 1), strides=[2, 1]),
+    "a kernel of one along one axis, transposed": transposed((2, 3, 3, 4), (3, 1, 1, 2), strides=[2, 3]),
+}
+"""What oneDNN gets wrong on some processors; with strides that differ it even breaks memory."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_of_onednn(name: str) -> None:
+    check(FAULTS[name])
+
+
+def test_faults_of_onednn_on_avx2() -> None:
+    variables = {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+    command += [__file__, "-k", "test_faults_of_onednn and not avx2"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert f"{len(FAULTS)} passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("kind", [tf.float16, tf.bfloat16, tf.float64], ids=lambda k: k.name)
