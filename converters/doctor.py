@@ -179,12 +179,14 @@ def _operators(model: ModelProto, registry: Registry) -> tuple[OperatorCheck, ..
     gradients, needed = gradients_of(model), _needed(model)
     groups: dict[str, list[Found]] = {}
     known: dict[bytes, str | None] = {}
+    elsewhere = registry.elsewhere(model)
     algorithms = [node for info in model.training_info for node in info.algorithm.node]
     for node, gradient in zip([*model.graph.node, *algorithms], gradients, strict=True):
         key = _key(node, types)
         if key not in known:
             known[key] = _problem(node, model, types, registry)
-        groups.setdefault(_operator(node, model), []).append((_name(node), known[key], gradient))
+        problem = None if elsewhere.issuperset(filter(None, node.output)) else known[key]
+        groups.setdefault(_operator(node, model), []).append((_name(node), problem, gradient))
     return tuple(_check(operator, found, needed) for operator, found in groups.items())
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import onnx.defs
+from onnx import ModelProto
 from onnx.defs import OpSchema, SchemaError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -129,6 +130,10 @@ class Registry:
     def otherwise(self, op: str, opset: int, domain: str = "") -> Lowering | None:
         """What stands for an operator that has neither a lowering nor a function; by default nothing does."""
         return None
+
+    def elsewhere(self, model: ModelProto) -> frozenset[str]:
+        """Values of a graph that need no lowering, since they are computed elsewhere; by default none."""
+        return frozenset()
 
     def versions(self, op: str, domain: str = "") -> list[int]:
         """The schema versions of ``op`` that have a lowering, in order."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from neuromatic.converters.cntk.graph import Graph, HostValue, Moment, Tensor
@@ -26,11 +26,12 @@ from neuromatic.converters.registry import (
     domain_name,
     find_schema,
 )
-from neuromatic.errors import InvalidModelError, UnsupportedFeatureError
+from neuromatic.errors import InvalidModelError, RecipeError, UnsupportedFeatureError
 from neuromatic.inference import Session
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.traversal import data_inputs, graphs_in, reads, upstream
 from neuromatic.ir.values import Value
+from neuromatic.recipe.schema import read
 
 Array = NDArray[Any]
 Kind = Literal["constant", "shape", "data"]
@@ -280,6 +281,22 @@ class Prefix:
                 part.graph.input.append(helper.make_tensor_value_info(item.name, dtype, shape))
         part.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
         return part
+
+
+def hosted_values(model: ModelProto) -> frozenset[str]:
+    """The values of a graph that the host can compute; without a recipe all floats count as trained."""
+    try:
+        recipe = read(model)
+    except RecipeError:
+        recipe = None
+    if recipe is not None:
+        changing = {*recipe.trainable, *recipe.updates}
+    else:
+        changing = {t.name for t in model.graph.initializer if t.data_type in _FLOATS}
+    return frozenset(Prefix(model, changing).kinds)
+
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def _same(a: Array, b: Array) -> bool:

@@ -59,9 +59,9 @@ def test_an_operator_that_no_engine_has(engine: str) -> None:
 
 def test_the_other_engine_is_advised() -> None:
     text = """<ir_version: 8, opset_import: ["": 17]> net (float[N, 3] x) => (float[N, 3] y) {
-        a = MatMul (x, w) y = Hardmax (a) }"""
-    found = check(parsed(text, w=np.ones((3, 3), np.float32)), "cntk")
-    assert [o.operator for o in found.operators if not o.runs] == ["Hardmax-13"]
+        a = MatMul (x, w) y, i = TopK (a, k) }"""
+    found = check(parsed(text, w=np.ones((3, 3), np.float32), k=np.array([3])), "cntk")
+    assert [o.operator for o in found.operators if not o.runs] == ["TopK-11"]
     assert "tensorflow runs these operators: --engine tensorflow" in found.advice
 
 

@@ -11,7 +11,6 @@ import pytest
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from neuromatic.converters import lowering
-from neuromatic.converters.cntk.lowerings import ops as cntk
 from neuromatic.converters.lowering import Body, Context, Scope
 from neuromatic.converters.registry import Registry
 from neuromatic.errors import UnsupportedOpError
@@ -147,13 +146,6 @@ def test_nodes_without_a_lowering_are_found_in_graphs() -> None:
         "numpy has no lowering for Sin-7 (the node of output 'e', opset 17)",
         "numpy has no lowering for Cos-7 (the node of output 'f', opset 17)",
     )
-
-
-def test_cntk_refuses_control_flow() -> None:
-    with pytest.raises(
-        UnsupportedOpError, match=r"^cntk has no lowering for If-16 \(the node of output 'y', "
-    ):
-        lowering.plan(_model([_if(_DOUBLE, _SQUARE)]), cntk)
 
 
 def _calls_in_branches(functions: int, calls: int) -> ModelProto:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser
 
 import neuromatic as nm
 from neuromatic import layers
@@ -103,3 +104,29 @@ def test_running_statistics_follow_the_definition(cntk_environment: object, rows
     for name, value in kept.items():
         expected = mean if "mean" in name else variance
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("cntk_environment")
+@pytest.mark.parametrize("opset", [12, 13, 17])
+def test_training_at_opsets_whose_node_has_five_outputs(opset: int) -> None:
+    text = (
+        f'<ir_version: 7, opset_import: ["" : {opset}]> net (float[N,3,4] x) => (float[N,2] y) '
+        "{ a = Conv(x, k)  b = BatchNormalization<momentum=0.8>(a, s, o, m, v)  c = Relu(b)"
+        "  d = GlobalAveragePool(c)  e = Flatten(d)  y = MatMul(e, w) }"
+    )
+    proto = parser.parse_model(text)
+    shapes = {"k": (5, 3, 3), "s": (5,), "o": (5,), "m": (5,), "v": (5,), "w": (5, 2)}
+    for i, (name, shape) in enumerate(shapes.items()):
+        array = normal(*shape, seed=i)
+        stored = np.abs(array) + 0.5 if name in "vs" else array
+        proto.graph.initializer.append(numpy_helper.from_array(stored.astype(np.float32), name))
+    x, y = normal(16, 3, 4, seed=7), normal(16, 2, seed=8)
+    found = {}
+    for engine in ("cntk", "tensorflow"):
+        model = nm.Model.from_proto(proto).loss("mse").optimizer("sgd", learning_rate=0.05)
+        losses = model.train(x, y, epochs=2, batch_size=8, engine=engine, verbose=0).step_losses
+        found[engine] = np.array(losses), model.parameters()
+    np.testing.assert_allclose(found["cntk"][0], found["tensorflow"][0], rtol=1e-5)
+    for name in shapes:
+        one, other = (found[engine][1][name] for engine in ("cntk", "tensorflow"))
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5, err_msg=name)

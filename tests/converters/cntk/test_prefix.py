@@ -12,6 +12,7 @@ from onnx import numpy_helper, parser
 
 import neuromatic as nm
 from neuromatic.converters.cntk.recorder import Recorder
+from neuromatic.converters.doctor import examine
 from neuromatic.errors import UnsupportedFeatureError, UnsupportedOpError
 
 Array = NDArray[Any]
@@ -145,3 +146,10 @@ def test_shapes_that_data_say_are_refused() -> None:
         UnsupportedFeatureError, match=r"MatMul.*: it reads what is computed from data with shapes"
     ):
         Recorder(built.proto).record("train", spec, {"x": np.ones((3, 6), np.float32)})
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_doctor_knows_what_the_host_computes(name: str) -> None:
+    built = nm.Model.from_proto(model(*GRAPHS[name])).loss("mse").optimizer("sgd")
+    (checked,) = examine(built, ["cntk"])
+    assert [c.operator for c in checked.operators if c.blocks] == []
