@@ -1,4 +1,4 @@
-"""CONFORMANCE.md: which of ONNX' own tests TensorFlow passes, by class of test.
+"""CONFORMANCE.md: which of ONNX' own tests TensorFlow and CNTK pass, by class of test.
 
 ``python -m tests.conformance.page``, run from the root, writes the page anew. It counts what the tests in
 test_operators_tensorflow.py assert: a case passes, gives other values, or is refused.
@@ -15,6 +15,7 @@ from onnx import TensorProto, TypeProto
 from neuromatic.converters.registry import TRAINING_DOMAIN
 from neuromatic.converters.tensorflow.lowerings import ops
 from neuromatic.saving import atomic as files
+from tests.conformance import cntk_cases
 from tests.conformance.exclusions import OTHER_VALUES, TENSORFLOW
 from tests.conformance.onnx_cases import Case, all_cases, loaded_cases, lowered_cases
 
@@ -95,9 +96,19 @@ def outcomes() -> dict[str, Counter[str]]:
     return counted
 
 
+def cntk_outcomes() -> dict[str, Counter[str]]:
+    """How many node tests of each class CNTK computes, the host computes, or nobody."""
+    classes = {case.name: class_of(case) for case in all_cases()}
+    counted: dict[str, Counter[str]] = {name: Counter() for name in CLASSES}
+    for case in all_cases():
+        group = classes.get(case.name.removesuffix("_expanded"), classes[case.name])
+        counted[group][cntk_cases.outcome(case)] += 1
+    return counted
+
+
 def markdown() -> str:
     """The page."""
-    counted = outcomes()
+    counted, on_cntk = outcomes(), cntk_outcomes()
     total = sum(counted.values(), Counter[str]())
     opset = onnx.defs.onnx_opset_version()
     lines = [
@@ -115,6 +126,15 @@ def markdown() -> str:
         *(_row(title, counted[name]) for name, title in CLASSES.items()),
         _row("all", total),
         "",
+        "On CNTK, tests/conformance/test_operators_cntk.py asserts the same of tests whose inputs are all "
+        "data, of which nothing is trained. What CNTK has no way to compute, onnxruntime computes in its "
+        "place, as it does before training; that, and what is constant, is counted apart.",
+        "",
+        "| Node tests | by CNTK | constant, or by onnxruntime | not supported |",
+        "| --- | ---: | ---: | ---: |",
+        *(_cntk_row(title, on_cntk[name]) for name, title in CLASSES.items()),
+        _cntk_row("all", sum(on_cntk.values(), Counter[str]())),
+        "",
         "| Models | passed | of |",
         "| --- | ---: | ---: |",
         *(
@@ -124,6 +144,10 @@ def markdown() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _cntk_row(title: str, counts: Counter[str]) -> str:
+    return f"| {title} | {counts['cntk']:,} | {counts['host']:,} | {counts['unsupported']} |"
 
 
 def _row(title: str, counts: Counter[str]) -> str:

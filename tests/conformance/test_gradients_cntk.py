@@ -21,6 +21,7 @@ from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.graph import Graph as Recorded
 from neuromatic.converters.cntk.graph import Moment, Tensor, described, feeds_at
 from neuromatic.converters.cntk.lowerings import ops
+from neuromatic.converters.cntk.merged import Merged
 from neuromatic.converters.cntk.recording import RecordingContext, call
 from neuromatic.errors import UnsupportedFeatureError, UnsupportedOpError
 from tests.conformance.gradient_cases import ALL
@@ -97,6 +98,9 @@ class Step:
         parts = []
         for name in self.graph.differentiable:
             y, weights = values[name], single(self.graph.weights[name])
+            if isinstance(y, Merged):
+                y = y.tensor
+                weights = weights.reshape([-1 if size is None else size for size in y.shape])
             factor: Any = weights
             if y.batch is not None:
                 if y.batch:

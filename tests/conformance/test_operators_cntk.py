@@ -5,25 +5,19 @@ The cases are chosen by the registry: whoever adds a lowering adds its cases.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.evaluate import Array, computed, record_model, run_model
-from neuromatic.converters.cntk.lowerings import ops
 from neuromatic.errors import UnsupportedFeatureError
+from tests.conformance.cntk_cases import CASES, CONSTANTS, PASSED, REST, Choice, never_fed, uses_cntk
 from tests.conformance.exclusions import CNTK, HOST, cntk_reason, host_reason
-from tests.conformance.onnx_cases import Case, all_cases, lowered_cases
+from tests.conformance.onnx_cases import Case, all_cases
 from tests.converters.cntk.cntk_environment import environment_or_skip
-
-CASES = [case for case in lowered_cases(ops) if case.plain]
-PASSED = [case for case in CASES if not cntk_reason(case.name)]
-REST = [case for case in all_cases() if case.data_sets and case.name not in {c.name for c in PASSED}]
-Choice = Callable[[dict[str, Array]], list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -32,28 +26,6 @@ def worker() -> Iterator[Worker]:
     started = Worker(environment_or_skip(), threads=1, timeout=60.0)
     yield started
     started.close()
-
-
-def _never_fed(inputs: dict[str, Array]) -> list[str]:
-    """What no worker can be fed: strings, and arrays without elements."""
-    arrays = {n: a for n, a in inputs.items() if isinstance(a, np.ndarray)}
-    return [n for n, a in arrays.items() if a.size == 0 or a.dtype.kind in "OUS"]
-
-
-def _scalars(inputs: dict[str, Array]) -> list[str]:
-    return [n for n, a in inputs.items() if a.ndim == 0 or n in _never_fed(inputs)]
-
-
-def _vectors_after_the_first(inputs: dict[str, Array]) -> list[str]:
-    return [n for i, (n, a) in enumerate(inputs.items()) if (i and a.ndim <= 1) or n in _never_fed(inputs)]
-
-
-def _vectors(inputs: dict[str, Array]) -> list[str]:
-    return [n for n, a in inputs.items() if a.ndim <= 1 or n in _never_fed(inputs)]
-
-
-CONSTANTS: tuple[Choice, ...] = (_never_fed, _scalars, _vectors_after_the_first, _vectors)
-"""Which inputs are constants, as shapes, axes and flags have to be: the first choice that is supported."""
 
 
 def _first(inputs: dict[str, Array]) -> list[str]:
@@ -105,7 +77,7 @@ def _by_the_host(case: Case, worker: Worker) -> list[str]:
     """Compare values where onnxruntime computes what CNTK refuses; returns the names of what it does."""
     hosted = []
     for inputs, expected in case.data_sets:
-        made = record_model(case.model, inputs, known=_never_fed(inputs), host=True)
+        made = record_model(case.model, inputs, known=never_fed(inputs), host=True)
         hosted += made.hosted
         case.compare(computed(made, worker), expected)
     return hosted
@@ -125,17 +97,7 @@ def test_what_neither_computes_is_refused_or_other(case: Case, worker: Worker) -
 def test_so_many_cases_are_computed_by_cntk_itself() -> None:
     """The others that pass are constant before anything runs, or computed by onnxruntime."""
     assert len(PASSED) >= 1420
-    assert sum(_uses_cntk(case) for case in PASSED) >= 1350
-
-
-def _uses_cntk(case: Case) -> bool:
-    """Whether CNTK computes an output of a case, in the first form that can be recorded."""
-    inputs = case.data_sets[0][0]
-    for constants in CONSTANTS:
-        with contextlib.suppress(UnsupportedFeatureError):
-            made = record_model(case.model, inputs, known=constants(inputs))
-            return not set(made.outputs) <= set(made.hosted)
-    return False
+    assert sum(uses_cntk(case) for case in PASSED) >= 1350
 
 
 def test_with_the_batch_axis_a_case_is_right_or_refused(worker: Worker) -> None:
