@@ -279,7 +279,9 @@ class Prefix:
                 shape = (None, *arrays[item.name].shape[1:])
                 dtype = Value.of(item.name, item.type).dtype
                 part.graph.input.append(helper.make_tensor_value_info(item.name, dtype, shape))
-        part.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+        declared = {o.name: o for o in graph.output}  # says which results are bfloat16
+        empty = helper.make_empty_tensor_value_info
+        part.graph.output.extend(declared[n] if n in declared else empty(n) for n in names)
         return part
 
 
