@@ -364,7 +364,7 @@ CNTK: list[tuple[Any, tuple[int, ...], str, str | None]] = [
     (layers.CategoryEncoding(3, "one_hot"), (1,), "int64", None),
     (layers.CategoryEncoding(3, "multi_hot"), (4,), "int64", None),
     (layers.IntegerLookup(vocabulary=[3, 1, 2], output_mode="one_hot"), (1,), "int64", None),
-    (layers.IntegerLookup(vocabulary=[3, 1], num_oov_indices=2, output_mode="count"), (4,), "int64", "Mod"),
+    (layers.IntegerLookup(vocabulary=[3, 1], num_oov_indices=2, output_mode="count"), (4,), "int64", None),
 ]
 
 

@@ -75,7 +75,8 @@ def unsupported_model() -> onnx.ModelProto:
     graph = helper.make_graph(
         [
             helper.make_node("MatMul", ["x", "weight"], ["product"]),
-            helper.make_node("TreeEnsembleRegressor", ["product"], ["out"], name="tree", **LEAF),
+            helper.make_node("TreeEnsembleRegressor", ["x"], ["leaf"], name="tree", **LEAF),
+            helper.make_node("Add", ["product", "leaf"], ["out"]),
         ],
         "unsupported",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,8 +48,20 @@ def run(folder: Path, *arguments: str, ignored: bool = False) -> subprocess.Comp
     if ignored:
         command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=250
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
+        timeout=250,
+        preexec_fn=_not_ignored,
     )
+
+
+def _not_ignored() -> None:
+    """Undo what a shell does to programs that it starts in the background, these tests perhaps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are Unix'")

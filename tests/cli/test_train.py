@@ -354,7 +354,8 @@ def test_a_disk_that_is_full_at_the_end(run: Run, folder: Path, monkeypatch: pyt
     monkeypatch.setattr(files.os, "fsync", full)
     result = run(*TRAINED, "--epochs", "1")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: out.onnx: No space left on device"
+    sentence = f"Error: cannot write {folder / 'out.onnx'}: No space left on device"
+    assert result.stderr.splitlines()[-1] == sentence
     assert (folder / "out.onnx").read_bytes() == b"old"
 
 

@@ -13,7 +13,7 @@ from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProt
 from neuromatic.converters import lowering
 from neuromatic.converters.lowering import Body, Context, Scope
 from neuromatic.converters.registry import Registry
-from neuromatic.errors import UnsupportedOpError
+from neuromatic.errors import ConversionError, UnsupportedOpError
 
 OPSET = 17
 ops = Registry("numpy")
@@ -134,7 +134,7 @@ def test_a_node_in_a_graph_has_a_name_of_its_own() -> None:
 
 def test_a_graph_with_other_inputs_than_its_node_gives_is_refused() -> None:
     node = helper.make_node("Loop", ["c", "", "x"], ["y"], body=_graph([], "i", "i"))
-    with pytest.raises(ValueError, match=r"y/body/: a graph with inputs \['i'\] was given 3 values"):
+    with pytest.raises(ConversionError, match=r"y/body/: a graph with inputs \['i'\] was given 3 values"):
         _run(_model([node]))
 
 

@@ -98,6 +98,8 @@ def losses_there(model: keras.Model, x: Array, y: Array, twice: Sequence[str]) -
     return losses
 
 
+# tf2onnx names no parameters, so that some stay open, which a warning says.
+@pytest.mark.filterwarnings("ignore:open whether a parameter")
 @pytest.mark.parametrize(
     ("build", "twice"),
     [

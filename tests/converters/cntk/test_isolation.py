@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import neuromatic
+import neuromatic as nm
 from neuromatic.converters.cntk import _build, _mpi, environment
 from neuromatic.converters.cntk._interpreters import probe
 from neuromatic.converters.cntk._process import Runner, child_environ, on_path, pip_command, pip_environ
 from neuromatic.converters.cntk.client import Worker
 from neuromatic.converters.cntk.environment import Environment
+from neuromatic.saving import apart
 
 MODULES = (
     *("worker", "runpy", "numpy", "cntk", "json", "struct", "importlib", "tempfile", "signal", "scipy"),
@@ -124,6 +126,12 @@ def test_programs_of_the_current_folder(path: str, planted: Path, monkeypatch: p
     assert not planted.exists()
 
 
+def test_shape_inference_of_a_suspicious_model(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "is_harmless", lambda model: False)
+    apart.check_inference(nm.Sequential((2,)).dense(1).build().proto)
+    assert not planted.exists()
+
+
 def test_every_python_that_is_started_is_isolated() -> None:
     """Those tested above are all there are: who starts another process has to come here."""
     core = Path(neuromatic.__file__).parent
@@ -133,4 +141,4 @@ def test_every_python_that_is_started_is_isolated() -> None:
         r"subprocess\.(?:run|Popen|call|check_)|os\.(?:exec[lv]|spawn|system|popen)|multiprocessing"
     )
     found = {f.stem for f in files if starts.search(f.read_text(encoding="utf-8"))}
-    assert found == {"client", "environment", "_interpreters", "_mpi", "_process"}
+    assert found == {"apart", "client", "environment", "_interpreters", "_mpi", "_process"}

@@ -66,6 +66,8 @@ def test_the_opset_is_what_was_asked_for(cnn: Path, tmp_path: Path, opset: int) 
     assert versions[""] == opset
 
 
+# tf2onnx names no parameters, so that some stay open, which a warning says.
+@pytest.mark.filterwarnings("ignore:open whether a parameter")
 def test_the_result_can_be_trained(cnn: Path, tmp_path: Path) -> None:
     convert(cnn, tmp_path / "m.onnx")
     rng = np.random.default_rng(0)
