@@ -21,17 +21,13 @@ limit                  value          of what
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from math import prod
-from typing import Any
 
 import onnx
 import onnx.inliner
 from onnx import (
-    AttributeProto,
     FunctionProto,
     GraphProto,
     ModelProto,
@@ -45,19 +41,17 @@ from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
 from neuromatic.ir.bounds import MOST_RANK
 from neuromatic.ir.tensors import BITS, byte_count, is_mapped
+from neuromatic.saving.wellformed import check_nodes, check_text, check_texts, domain_key, values_of
 
 MOST_EXPANDED = 50_000
 MOST_DEPTH = 100
 MOST_TRIPS = 1_000_000
 MOST_INPUTS = 10_000
-MOST_NAME = 2000
 MOST_CONSTANT = 1 << 27
 MOST_VALUE = 1 << 27
 PER_STORED = 1000
 MOST_ELEMENTS = 1 << 32
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that a name may not have: they would change what a terminal or a log shows."""
 FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
 
 FunctionKey = tuple[str, str, str]
@@ -73,12 +67,8 @@ def check_structure(model: ModelProto) -> None:
     for body in _walk.bodies(model):
         if isinstance(body, GraphProto):
             _check_interface(body)
-        for attribute in _walk.attributes(body):
-            _check_attribute(attribute)
-    _check_all_text(model)
-    for node in _nodes_outside_functions(model):
-        for name in (a.name for a in node.attribute if a.ref_attr_name):
-            raise InvalidModelError(f"attribute {name!r} refers to that of a function, but is in none")
+    check_texts(model)
+    check_nodes(model)
     for tensor in _walk.tensors(model):
         _check_tensor(tensor)
     for sparse in _walk.sparse_tensors(model):
@@ -101,80 +91,11 @@ def _check_imports(model: ModelProto) -> None:
     for imports in [model.opset_import, *(f.opset_import for f in model.functions)]:
         versions: dict[str, int] = {}
         for item in imports:
-            domain = _domain(item.domain)
+            domain = domain_key(item.domain)
             if versions.setdefault(domain, item.version) != item.version:
                 raise InvalidModelError(
                     f"it imports versions {versions[domain]} and {item.version} of domain {domain!r}"
                 )
-
-
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
-
-
-def _texts(model: ModelProto) -> Iterator[Any]:
-    """Every text that messages and tables may show."""
-    yield from (model.producer_name, model.producer_version, model.domain)
-    yield from (i.domain for i in model.opset_import)
-    for function in model.functions:
-        yield from (function.domain, *function.input, *function.output, *function.attribute)
-    for body in _walk.bodies(model):
-        yield body.name
-        for node in body.node:
-            yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-            yield from (attribute.name for attribute in node.attribute)
-        for value in _values(body):
-            yield value.name
-            yield from (d.dim_param for d in value.type.tensor_type.shape.dim)
-    for tensor in _walk.tensors(model):
-        yield tensor.name
-        for entry in tensor.external_data:
-            yield from (entry.key, entry.value)
-
-
-def _check_all_text(model: ModelProto) -> None:
-    """Names have no control characters, and all text is text: protobuf gives bytes where it is none."""
-    try:
-        for text in chain(_texts(model), _free_texts(model)):
-            if not isinstance(text, str):
-                raise InvalidModelError(f"a text in it is not UTF-8: {text[:40]!r}")
-        name = next(filter(CONTROL.search, _texts(model)), None)
-    except UnicodeDecodeError as error:
-        raise InvalidModelError(f"a text in it is not UTF-8: {error.object[:40]!r}") from error
-    if name is not None:
-        raise InvalidModelError(f"the name {name[:60]!r} has a control character")
-    longest = max(_texts(model), key=len)
-    if len(longest) > MOST_NAME:
-        raise InvalidModelError(
-            f"the name '{longest[:60]}...' has {len(longest):,} characters, more than {MOST_NAME:,}"
-        )
-
-
-def _free_texts(model: ModelProto) -> Iterator[Any]:
-    """All other texts, which may be of any characters."""
-    described: list[Any] = [model, *model.functions, *_walk.tensors(model)]
-    for info in model.training_info:
-        for binding in (*info.initialization_binding, *info.update_binding):
-            yield from (binding.key, binding.value)
-    for body in _walk.bodies(model):
-        described += [body, *body.node, *_values(body)]
-        for attribute in _walk.attributes(body):
-            yield from (attribute.doc_string, attribute.ref_attr_name)
-        for value in _values(body):
-            yield value.type.denotation
-            yield from (d.denotation for d in value.type.tensor_type.shape.dim)
-    for item in described:
-        yield item.doc_string
-        yield from (text for prop in item.metadata_props for text in (prop.key, prop.value))
-    yield from (text for f in model.functions for text in (f.name, f.overload))
-    yield from (node.overload for body in _walk.bodies(model) for node in body.node)
-
-
-def _values(body: _walk.Body) -> Iterator[onnx.ValueInfoProto]:
-    if isinstance(body, GraphProto):
-        yield from body.input
-        yield from body.output
-    yield from body.value_info
 
 
 def _check_interface(graph: GraphProto) -> None:
@@ -191,7 +112,7 @@ def _check_interface(graph: GraphProto) -> None:
                 f"{value.name!r} has shape {tuple(dim.dim_value for dim in _dims(value.type))}; a dimension "
                 f"that is not known has a name or nothing, no number"
             )
-    for value in _values(graph):
+    for value in values_of(graph):
         _check_type(value.name, value.type)
         most = MOST_CONSTANT if value.name in inputs else MOST_ELEMENTS
         check_count(value.name, known_dims(value.type), most)
@@ -216,44 +137,6 @@ def _check_type(name: str, kind: TypeProto) -> None:
     for element in (kind.tensor_type.elem_type, kind.sparse_tensor_type.elem_type, kind.map_type.key_type):
         if element not in TensorProto.DataType.values():
             raise InvalidModelError(f"{name!r} has unknown type {element}")
-
-
-def _nodes_outside_functions(model: ModelProto) -> Iterator[NodeProto]:
-    pending = [model.graph, *(g for i in model.training_info for g in (i.initialization, i.algorithm))]
-    while pending:
-        for node in pending.pop().node:
-            yield node
-            pending += _walk.graphs_in(node)
-
-
-SINGLE = {
-    AttributeProto.TENSOR: "t",
-    AttributeProto.GRAPH: "g",
-    AttributeProto.SPARSE_TENSOR: "sparse_tensor",
-    AttributeProto.TYPE_PROTO: "tp",
-}
-"""The types of attributes of one message, and the fields that hold it."""
-
-
-def _check_attribute(attribute: AttributeProto) -> None:
-    """An attribute is of a type that there is, has what it is to hold, and text in it is text."""
-    for item in (attribute.s, *attribute.strings):
-        _check_text(item, f"attribute {attribute.name!r}")
-    if attribute.ref_attr_name:
-        return
-    if not attribute.type:
-        raise InvalidModelError(f"attribute {attribute.name!r} has no type")
-    field = SINGLE.get(attribute.type)
-    if field is not None and not attribute.HasField(field):
-        kind = AttributeProto.AttributeType.Name(attribute.type)
-        raise InvalidModelError(f"attribute {attribute.name!r} of type {kind} has no value")
-
-
-def _check_text(data: bytes, where: str) -> None:
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidModelError(f"{where} has text that is not UTF-8: {data[:40]!r}") from error
 
 
 def _dims(kind: TypeProto) -> list[onnx.TensorShapeProto.Dimension]:
@@ -287,7 +170,7 @@ def _check_tensor(tensor: TensorProto) -> None:
             f"tensor {tensor.name!r} of {kind} has its values in {filled[0]}, expected {field}"
         )
     for item in tensor.string_data:
-        _check_text(item, f"tensor {tensor.name!r}")
+        check_text(item, f"tensor {tensor.name!r}")
     values = tensor.raw_data if raw else getattr(tensor, filled[0]) if filled else ()
     if len(values) not in ({needed} if raw else _counts(tensor)):
         expected = f"bytes, expected {needed}" if raw else f"values, expected {prod(tensor.dims)}"
@@ -318,7 +201,7 @@ class _Expansion:
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
-        self.functions = {(_domain(f.domain), f.name, f.overload): f for f in model.functions}
+        self.functions = {(domain_key(f.domain), f.name, f.overload): f for f in model.functions}
         self.sizes: dict[FunctionKey, _Size] = {}
         self.open: set[FunctionKey] = set()
         self.stored = sum(len(body.node) for body in _walk.bodies(model))
@@ -357,7 +240,7 @@ class _Expansion:
 
     def node(self, node: NodeProto, above: int) -> _Size:
         inner = [self.body(graph, above + 1) for graph in _walk.graphs_in(node)]
-        key = (_domain(node.domain), node.op_type, node.overload)
+        key = (domain_key(node.domain), node.op_type, node.overload)
         inner += [self.function(key, above + 1)] if key in self.functions else []
         nodes = sum(size.nodes for size in inner)
         return _Size(1 + nodes, max((size.depth for size in inner), default=0))

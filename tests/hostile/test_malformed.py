@@ -102,6 +102,13 @@ def wrong_field() -> ModelProto:
     return made
 
 
+def without(inputs: list[str], op_type: str, **attributes: Any) -> ModelProto:
+    """A node that leaves out inputs."""
+    made = model([helper.make_node(op_type, inputs, ["y"], name="n", **attributes)])
+    made.graph.initializer.append(from_array(np.ones((4, 4), np.float32), "w"))
+    return made
+
+
 MALFORMED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "a tensor that is not there": (
         lambda: with_attribute(type=AttributeProto.TENSOR),
@@ -115,6 +122,14 @@ MALFORMED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "a reference": (
         lambda: with_attribute(type=AttributeProto.INT, ref_attr_name="alpha"),
         "attribute 'a' refers to that of a function, but is in none",
+    ),
+    "the first input": (lambda: without(["", "x"], "Add"), "node 'n' (Add) leaves out its input 'A'"),
+    "one of many": (lambda: without(["x", ""], "Min"), "node 'n' (Min) leaves out"),
+    "the last of many": (lambda: without(["x", "x", ""], "Max"), "node 'n' (Max) leaves out"),
+    "the first of many": (lambda: without(["", "x"], "Concat", axis=0), "node 'n' (Concat) leaves out"),
+    "in a function": (
+        lambda: calling(function("f", helper.make_node("Mul", ["a", ""], ["b"], name="n"))),
+        "node 'n' (Mul) leaves out its input 'B'",
     ),
     "an element type": (lambda: of_type(2**31 - 1), "'y2' has unknown type 2147483647"),
     "a segment": (segment, "tensor 'w' is a segment of another, which nothing reads"),
@@ -132,6 +147,13 @@ def test_what_is_not_as_it_is_declared(kind: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidModelError) as caught:
         nm.load(saved(build(), tmp_path))
     assert message in str(caught.value)
+
+
+def test_optional_inputs_may_be_left_out(tmp_path: Path) -> None:
+    made = without(["x", "", "high"], "Clip")
+    made.graph.initializer.append(from_array(np.array(0.5, np.float32), "high"))
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(nm.load(saved(made, tmp_path)).predict(x), x / 2)
 
 
 def test_a_model_without_outputs(tmp_path: Path) -> None:
