@@ -53,6 +53,36 @@ def data_option(command: Command) -> Command:
     )(command)
 
 
+def input_option(command: Command) -> Command:
+    """Add ``--input`` to a command; it gets ``input_shapes``."""
+    return click.option(
+        "--input",
+        "input_shapes",
+        multiple=True,
+        metavar="NAME:DIM,...",
+        callback=_shapes,
+        help="Sizes or names for the axes of an input of MODEL, as in x:batch,3,224,224.",
+    )(command)
+
+
+def _shapes(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> dict[str, tuple[int | str, ...]]:
+    """Shapes by input.
+
+    >>> _shapes(None, None, ("x:batch,3", "image:0:1,8"))
+    {'x': ('batch', 3), 'image:0': (1, 8)}
+    """
+    found: dict[str, tuple[int | str, ...]] = {}
+    for text in given:
+        name, colon, dims = text.rpartition(":")
+        parts = [part.strip() for part in dims.split(",")]
+        if not (name and colon and all(parts)):
+            raise Failure(f"--input {text}: write NAME:DIM,... as in x:batch,3,224,224", USAGE)
+        found[name] = tuple(int(part) if part.isdecimal() else part for part in parts)
+    return found
+
+
 def json_option(help_text: str) -> Callable[[Command], Command]:
     """Add ``--json`` to a command."""
     return click.option("--json", "as_json", is_flag=True, help=help_text)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from neuromatic.cli._errors import USAGE, Failure
-from neuromatic.cli._shared import check_output, echo, verbose_option
+from neuromatic.cli._shared import check_output, echo, input_option, verbose_option
 from neuromatic.errors import ConversionError
 from neuromatic.saving.atomic import check_writable
 
@@ -33,6 +33,12 @@ SUFFIXES = {".onnx": "onnx", ".keras": "keras", "": "saved_model"}
 )
 @click.option("--strip-training", is_flag=True, help="Leave out the recipe and the optimizer's state.")
 @click.option("--dequantize", is_flag=True, help="Make floats of weights that are integers, to train them.")
+@click.option(
+    "--dynamic-batch",
+    is_flag=True,
+    help="Let SRC, exported for a fixed batch, take any number of rows; verified with two numbers of them.",
+)
+@input_option
 @click.option("--verify/--no-verify", "check", default=True, help="Compare SRC and DST on random inputs.")
 @click.option(
     "--atol", type=click.FloatRange(0), default=1e-4, show_default=True, help="How far they may differ."
@@ -81,12 +87,14 @@ def accepted(options: dict[str, Any], pair: tuple[str, str]) -> dict[str, Any]:
     Raises:
         Failure: an option was given that means nothing there.
     """
+    shapes = {"dynamic_batch", "input_shapes"}
     unused = {
-        "keras": {"strip_training", "dequantize"},
-        "saved_model": {"strip_training", "opset", "dequantize"},
+        "keras": {"strip_training", "dequantize"} | shapes,
+        "saved_model": {"strip_training", "opset", "dequantize"} | shapes,
         "onnx_file": set(),
     }
     for name in unused[CONVERSIONS[pair]]:
         if options[name]:
-            raise Failure(f"--{name.replace('_', '-')} means nothing from {pair[0]} to {pair[1]}", USAGE)
+            option = "input" if name == "input_shapes" else name.replace("_", "-")
+            raise Failure(f"--{option} means nothing from {pair[0]} to {pair[1]}", USAGE)
     return {name: value for name, value in options.items() if name not in unused[CONVERSIONS[pair]]}

@@ -19,6 +19,7 @@ from neuromatic.cli._shared import (
     check_output,
     data_option,
     echo,
+    input_option,
     json_option,
     model_argument,
     numbers,
@@ -71,6 +72,7 @@ class Settings:
     monitor: str | None
     verify_atol: float | None
     verify_rtol: float | None
+    input_shapes: dict[str, tuple[int | str, ...]]
     as_json: bool
 
     def check(self) -> None:
@@ -196,6 +198,7 @@ class Settings:
     help="How far engine and onnxruntime may differ, absolutely and relatively, for OUT to be written.  "
     "[default: 1e-4; more in half precision]",
 )
+@input_option
 @json_option("One JSON object on standard output for each epoch and one for the result.")
 @verbose_option
 def train(source: str, data: str, output: Path, **options: Any) -> None:
@@ -209,7 +212,10 @@ def train(source: str, data: str, output: Path, **options: Any) -> None:
     settings = Settings(**options)
     settings.check()
     check_output(output, ".onnx")
-    model, learning_rate = with_recipe(load_model(source), settings)
+    model = load_model(source)
+    if settings.input_shapes:
+        model = model.with_input_shape(**settings.input_shapes)
+    model, learning_rate = with_recipe(model, settings)
     callbacks = callbacks_for(model, settings)
     x, y = training_data(data, model)
     held_out = None if settings.val is None else training_data(settings.val, model)

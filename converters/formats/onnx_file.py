@@ -7,7 +7,8 @@ version that may be too old. So only the two graphs go through it, each by itsel
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 from neuromatic import Model, load
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
-from neuromatic.data import input_fields, target_fields, weight_fields
+from neuromatic.data import Field, input_fields, target_fields, weight_fields
 from neuromatic.errors import (
     ConversionError,
     InvalidModelError,
@@ -58,6 +59,8 @@ def convert(
     opset: int | None = None,
     strip_training: bool = False,
     dequantize: bool = False,
+    dynamic_batch: bool = False,
+    input_shapes: Mapping[str, Sequence[int | str]] | None = None,
     check: bool = True,
     atol: float = 1e-4,
     seed: int = 0,
@@ -71,6 +74,8 @@ def convert(
         opset: the version of ONNX' operators to raise the model to.
         strip_training: leave the recipe out.
         dequantize: make floats of weights that are integers; the recipe is left out.
+        dynamic_batch: see :meth:`neuromatic.Model.dynamic_batch`.
+        input_shapes: see :meth:`neuromatic.Model.with_input_shape`.
         check: whether old and new are compared in onnxruntime.
         atol: how far they may differ.
         seed: determines the inputs they are compared on.
@@ -81,7 +86,8 @@ def convert(
 
     Raises:
         InvalidModelError: the file cannot be read or is not valid ONNX.
-        ConversionError: the opset cannot be reached.
+        ConversionError: the opset cannot be reached, or the batch not be made dynamic.
+        ShapeError: an input cannot be of a shape.
         ModelError: there is nothing to dequantize.
         VerificationError: old and new differ.
     """
@@ -97,6 +103,10 @@ def convert(
         _check_recipe(model.proto, raised=opset is not None, tell=tell)
     if strip_training:
         model = Model.from_proto(strip(model.proto))
+    if input_shapes:
+        model = model.with_input_shape(**input_shapes)
+    if dynamic_batch:
+        model = model.dynamic_batch()
     if opset is not None and opset != default_opset(model.proto):
         model = Model.from_proto(raise_opset(model.proto, opset))
     difference = None
@@ -128,9 +138,7 @@ def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int, share: 
         VerificationError: they differ by more than ``atol``, and by more than that share of the outputs.
     """
     recipe = recipes.read(new)
-    fields = [*input_fields(old)]
-    if recipe is not None:
-        fields += [*target_fields(old, recipe), *weight_fields(old, recipe)]
+    fields = [_both(*pair) for pair in zip(_fields(old, recipe), _fields(new, recipe), strict=True)]
     parts = [evaluation_part(m, recipe) if recipe else strip(m) for m in (old, new)]
     before = Session(parts[0])
     try:
@@ -159,6 +167,21 @@ def compare(old: ModelProto, new: ModelProto, *, atol: float, seed: int, share: 
             difference=difference,
         )
     return difference
+
+
+def _fields(model: ModelProto, recipe: Recipe | None) -> list[Field]:
+    found = [*input_fields(model)]
+    if recipe is not None:
+        found += [*target_fields(model, recipe), *weight_fields(model, recipe)]
+    return found
+
+
+def _both(old: Field, new: Field) -> Field:
+    """What both models take: a size where either has one."""
+    if old.shape is None or new.shape is None:
+        return old
+    pairs = zip(old.shape, new.shape, strict=True)
+    return replace(old, shape=tuple(b if isinstance(b, int) else a for a, b in pairs))
 
 
 def _runner(session: Session) -> Runner:

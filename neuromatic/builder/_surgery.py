@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from onnx import ModelProto
 
 from neuromatic.builder._choosing import Choosing
+from neuromatic.data import rows_of
+from neuromatic.errors import ConversionError
 from neuromatic.ir import parameters as weights
+from neuromatic.ir.opsets import BATCH
+from neuromatic.ir.traversal import data_inputs
 from neuromatic.layers.base import Layer
 from neuromatic.recipe.dropout import DropoutForm
 from neuromatic.recipe.parts import Parts
@@ -19,6 +23,8 @@ from neuromatic.transfer import lift_constants as lifting
 from neuromatic.transfer import replace_head as heads
 from neuromatic.transfer import trainable_layers as selection
 from neuromatic.transfer.dequantize import dequantize
+from neuromatic.transfer.dynamic_batch import Batches, dynamic_batch
+from neuromatic.transfer.input_shapes import with_input_shapes
 from neuromatic.transfer.linear_models import with_initializers
 
 if TYPE_CHECKING:
@@ -218,6 +224,57 @@ class Surgery(Choosing):
         new = selection.single_numbers(changed.proto).difference(self._stored())
         parts = self._known_parts().resolved(self._proto).with_head(changed.proto, changed.terms, new)
         return self._with(parts, changed.proto)
+
+    def dynamic_batch(self, name: str = BATCH) -> Model:
+        """A model that takes any number of rows, made of one whose file has a fixed batch.
+
+        PyTorch exports so by default. What has the batch size written down (targets of Reshape, sizes,
+        initial states, slices) takes it from the inputs. The result is verified in onnxruntime: with two
+        numbers of rows it gives what this model gives for each batch. A model with a dynamic batch stays as
+        it is.
+
+        Args:
+            name: what the axis is called.
+
+        Raises:
+            ConversionError: the inputs have no batch; or rows depend on each other at a node, which it names,
+                or the batch cannot be told from another axis there.
+        """
+        rows = rows_of(self._proto)
+        if not rows.shared:
+            raise ConversionError(
+                f"no axis of the inputs {list(rows.whole)} is the batch: no output has the size that one of "
+                f"them begins with"
+            )
+        if rows.size is None:
+            return self._as_model()
+        inputs = tuple(n for n in data_inputs(self._proto.graph) if n in rows.shared)
+        return self._reshaped(dynamic_batch(self._proto, Batches(rows.size, inputs), name))
+
+    def with_input_shape(self, **shapes: Sequence[int | str]) -> Model:
+        """A model some of whose axes have another size or name: ``with_input_shape(x=("batch", 3, 8, 8))``.
+
+        An axis that varies may get a size, which is one for all axes of its name, or another name. A fixed
+        batch may get a name, see :meth:`dynamic_batch`.
+
+        Args:
+            shapes: for each input, by name, its whole shape; a mapping is given by ``**``.
+
+        Raises:
+            UnknownNameError: there is no such input.
+            ShapeError: the shape has another number of axes, or another size where the file has one.
+        """
+        rows, model = rows_of(self._proto), self._as_model()
+        free = [s[0] for n, s in shapes.items() if n in rows.shared and s and isinstance(s[0], str)]
+        if rows.size is not None and free:
+            model = model.dynamic_batch(str(free[0]))
+        return model._reshaped(with_input_shapes(model._proto, shapes))
+
+    def _reshaped(self, proto: ModelProto) -> Model:
+        """A model of a graph of other shapes, with the recipe of this one and its state."""
+        if self._parts is None:
+            return self.from_proto(proto)
+        return self._keeping_state(self._known_parts(), proto)
 
     def _keeping_state(self, parts: Parts, proto: ModelProto | None = None) -> Model:
         """A model of these parts with the optimizer's state of this one."""

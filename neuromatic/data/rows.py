@@ -236,9 +236,12 @@ def _output_shapes(model: ModelProto, recipe: Recipe | None) -> dict[str, Shape 
 
 def _fixed_size(firsts: Mapping[str, Dim], outputs: Mapping[str, Shape | None]) -> Dim:
     """The batch size of a file in which all first axes are numbers: one that an output begins with, too."""
-    known = [shape[0] for shape in outputs.values() if shape]
+    known = [shape for shape in outputs.values() if shape]
     for size in firsts.values():
-        if isinstance(size, int) and any(not isinstance(d, int) or (size and d % size == 0) for d in known):
+        if isinstance(size, int) and any(
+            size in shape or not isinstance(shape[0], int) or (size and shape[0] % size == 0)
+            for shape in known
+        ):
             return size
     return NO_BATCH
 

@@ -6,6 +6,7 @@ import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
@@ -46,7 +47,7 @@ def fold(model: ModelProto) -> None:
             tensor = node.attribute[0].t
             if tensor.data_type and prod(tensor.dims) <= SMALL:
                 known[node.output[0]] = tensor
-        value = _value(node, known, model)
+        value = computed(node, known, model)
         if value is None:
             kept.append(node)
         else:
@@ -66,22 +67,30 @@ def _grows(shapes: Sequence[Sequence[int]]) -> bool:
         return True
 
 
-def _value(node: NodeProto, known: Mapping[str, TensorProto], model: ModelProto) -> TensorProto | None:
+def computed(node: NodeProto, known: Mapping[str, TensorProto], model: ModelProto) -> TensorProto | None:
     """What a node computes, if its inputs are known; None if it is not one of those that count here."""
     if node.op_type not in FOLDED or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
         return None
     if not all(name in known for name in node.input if name):
         return None
-    if node.op_type in ("Max", "Min", "Sum") and _grows([known[name].dims for name in node.input if name]):
+    inputs = {name: numpy_helper.to_array(known[name]) for name in node.input if name}
+    array = evaluated(node, inputs, model)
+    return None if array is None else numpy_helper.from_array(array, node.output[0])
+
+
+def evaluated(
+    node: NodeProto, inputs: Mapping[str, np.ndarray[Any, Any]], model: ModelProto
+) -> np.ndarray[Any, Any] | None:
+    """The output of a node by ONNX' own implementation; None for many numbers, or where it has none."""
+    if node.op_type in ("Max", "Min", "Sum") and _grows([array.shape for array in inputs.values()]):
         return None
     reference = importlib.import_module("onnx.reference")
     opsets = {o.domain if o.domain != "ai.onnx" else "": o.version for o in model.opset_import}
-    inputs = {name: numpy_helper.to_array(known[name]) for name in node.input if name}
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            (array,) = reference.ReferenceEvaluator(node, opsets=opsets).run(None, inputs)
+            (array,) = reference.ReferenceEvaluator(node, opsets=opsets).run(None, dict(inputs))
             array = np.asarray(array)
-            return numpy_helper.from_array(array, node.output[0]) if array.size <= SMALL else None
+            return array if array.size <= SMALL else None
     except Exception:  # the reference raises what it likes; what it cannot compute stays a node
         return None

@@ -57,3 +57,33 @@ def test_another_batch_size_is_one_sentence(run: Run, folder: Path, fixed: Path,
     assert result.stderr.startswith(
         "Error: batch_size=8: the file has a fixed batch of 5, in input 'x' (5, 4); "
     )
+
+
+def test_converted_to_a_dynamic_batch(run: Run, folder: Path, fixed: Path) -> None:
+    result = run("convert", "fixed.onnx", "-o", "free.onnx", "--dynamic-batch")
+    assert result.exit_code == 0, result.output
+    write_data(folder / "rows.npz", 7)
+    assert (
+        run("predict", "free.onnx", "--data", "rows.npz", "--batch-size", "3", "-o", "y.csv").exit_code == 0
+    )
+    assert (
+        "input 'x' (5, 4) has a fixed batch: it is trained and run 5 rows at a time"
+        in run("doctor", "fixed.onnx").stdout
+    )
+    assert "fixed batch" not in run("doctor", "free.onnx").stdout
+
+
+def test_an_input_of_another_shape(run: Run, folder: Path, fixed: Path) -> None:
+    result = run("convert", "fixed.onnx", "-o", "named.onnx", "--input", "x:rows,4")
+    assert result.exit_code == 0, result.output
+    write_data(folder / "rows.npz", 9)
+    options = ("--loss", "sparse_categorical_crossentropy", "--epochs", "1", "-o", "out.onnx")
+    assert run("train", "named.onnx", "--data", "rows.npz", "--input", "x:n,4", *options).exit_code == 0
+    for given, message in {
+        "x:rows,5": "its axis 1 has size 4 in the file, which 5 cannot replace",
+        "x": "--input x: write NAME:DIM,... as in x:batch,3,224,224",
+        "image:1,4": "there is no input named 'image'",
+    }.items():
+        result = run("convert", "fixed.onnx", "-o", "b.onnx", "--input", given)
+        assert result.exit_code in (1, 2)
+        assert message in result.stderr
