@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuromatic.converters.cntk import ops as ck
+from neuromatic.converters.cntk._pick import reversed_along
 from neuromatic.converters.cntk._products import times_along
-from neuromatic.converters.cntk.graph import HostValue, Tensor, Value
+from neuromatic.converters.cntk.graph import HostValue, Moment, Tensor, Value
+from neuromatic.converters.cntk.linear import product
 from neuromatic.converters.cntk.registry import ops
 from neuromatic.converters.lowering import Scope
 
@@ -155,6 +157,36 @@ def _picked_nd(x: Tensor, indices: NDArray[np.integer]) -> Tensor:
     flat = np.where(indices < 0, indices + sizes, indices) @ np.cumprod([1, *sizes[:0:-1]])[::-1]
     y = _picked(ck.reshape(x, [int(np.prod(sizes)), *x.shape[depth:]]), flat.ravel(), 0)
     return ck.reshape(y, [*indices.shape[:-1], *x.shape[depth:]])
+
+
+@ops.lowers("ReverseSequence", since=(10, 28))
+def reverse_sequence(
+    scope: Scope, input: Value, sequence_lens: Value, *, batch_axis: int, time_axis: int
+) -> Tensor:
+    """Each row backwards in time as far as its sequence goes, and the rest as it is.
+
+    https://onnx.ai/onnx/operators/onnx__ReverseSequence.html.  28: more types.
+    """
+    x = ck.tensor(input, scope.context.graph)
+    size = _size(x, time_axis)
+    if not isinstance(sequence_lens, Tensor):
+        few = [v.at(Moment(n)) if isinstance(v := sequence_lens, HostValue) else v for n in (2, 3)]
+        if all((np.asarray(lengths) == size).all() for lengths in few):
+            return reversed_along(x, time_axis)
+    lengths = ck.tensor(sequence_lens, scope.context.graph)
+    if x.batch not in (None, batch_axis):
+        raise ck.CannotRecordError("sequences along the batch")
+    count = x.shape[batch_axis]
+    numbers = np.arange(size, dtype=np.float32)
+    ends = ck.reshape(lengths, [count, 1])
+    backward = ck.shifted(ck.minus(ends, numbers), -1.0)
+    places = ck.select(ck.binary("less", numbers, ends), backward, numbers)
+    order = [batch_axis, time_axis, *(i for i in range(x.rank) if i not in (batch_axis, time_axis))]
+    rows = ck.transpose(x, order)
+    width = int(np.prod([n or 1 for n in rows.shape[2:]], dtype=int))
+    flat = ck.reshape(rows, [count, size, width])
+    turned = product(ck.with_dtype(_hot(places, size), x.dtype), flat)
+    return ck.transpose(ck.reshape(turned, rows.shape), [order.index(i) for i in range(x.rank)])
 
 
 @ops.lowers("Compress", since=(9, 11, 28))

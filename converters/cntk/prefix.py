@@ -8,6 +8,7 @@ each row when data are handed over, in the types of ONNX. Strings and sequences 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from neuromatic.errors import InvalidModelError, RecipeError, UnsupportedFeature
 from neuromatic.inference import Session
 from neuromatic.ir.opsets import NEUROMATIC_DOMAIN, TRAINING_SUFFIX
 from neuromatic.ir.traversal import data_inputs, graphs_in, reads, upstream
+from neuromatic.ir.types import value_types
 from neuromatic.ir.values import Value
 from neuromatic.recipe.schema import read
 
@@ -246,7 +248,8 @@ class Prefix:
         part = self._part(names, arrays)
         fed = {i.name: arrays[i.name] for i in part.graph.input}
         try:
-            return dict(Session(part, as_written=True).run(fed, names))
+            found = Session(part, as_written=True).run(fed, names)
+            return {name: self._typed(name, value) for name, value in found.items()}
         except InvalidModelError as error:
             reason = error
         try:
@@ -257,6 +260,17 @@ class Prefix:
         return {
             n: np.asarray(r) if isinstance(r, np.generic) else r for n, r in zip(names, results, strict=True)
         }
+
+    @cached_property
+    def _types(self) -> dict[str, Value]:
+        return value_types(self.model)
+
+    def _typed(self, name: str, value: Any) -> Any:
+        """A value in its own type, where onnxruntime gives float32 in place of bfloat16."""
+        known = self._types.get(name)
+        if known is None or known.dtype != TensorProto.BFLOAT16 or not isinstance(value, np.ndarray):
+            return value
+        return value.astype(helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16))
 
     def _part(self, names: Sequence[str], arrays: Mapping[str, Array]) -> ModelProto:
         """The graph that computes some values."""

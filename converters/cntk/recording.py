@@ -101,7 +101,7 @@ HOST_OPERANDS = frozenset(
         *("Reshape", "Expand", "Slice", "Tile", "Resize", "Pad", "Gather", "Squeeze", "Unsqueeze", "Split"),
         *("Trilu", "CumSum", "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"),
         *("ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"),
-        *("LSTM", "GRU", "RNN", "If", "Loop", "GatherND"),
+        *("LSTM", "GRU", "RNN", "If", "Loop", "GatherND", "ReverseSequence"),
     )
 )
 """Operators whose lowerings look at shapes that depend on the batch size."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from neuromatic.converters.cntk.client import Worker
+from neuromatic.converters.cntk.evaluate import run_model
 from neuromatic.errors import UnsupportedFeatureError
 from tests.converters.cntk.single import check, normal
 
@@ -62,3 +65,27 @@ def test_one_hot(worker: Worker, axis: int, values: list[float]) -> None:
         "values": np.array(values, np.float32),
     }
     check(worker, "OneHot", inputs, constants=("depth", "values"), axis=axis)
+
+
+@pytest.mark.parametrize(("batch_axis", "time_axis"), [(0, 1), (1, 0)])
+@pytest.mark.parametrize("lengths", [[5, 5, 5], [1, 5, 3]])
+def test_reverse_sequence(worker: Worker, lengths: list[int], batch_axis: int, time_axis: int) -> None:
+    node = helper.make_node("ReverseSequence", ["t", "l"], ["r"], batch_axis=batch_axis, time_axis=time_axis)
+    perm = [0, 1, 2] if batch_axis == 0 else [1, 0, 2]
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=perm),
+        node,
+        helper.make_node("Transpose", ["r"], ["y"], perm=perm),
+    ]
+    x, fed = normal(3, 5, 2), np.array(lengths, np.int64)
+    infos = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 5, 2]),
+        helper.make_tensor_value_info("l", TensorProto.INT64, ["N"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", infos, [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x, "l": fed})
+    found = run_model(model, {"x": x, "l": fed}, worker, batched=["x", "l"])
+    np.testing.assert_allclose(found["y"], expected, rtol=1e-6)
