@@ -13,13 +13,31 @@ from typing import Any
 
 import neuromatic
 from neuromatic import Model, Sequential
+from neuromatic.builder.model import problem_of
 from neuromatic.cli._errors import FAILED, USAGE, Failure, one_line
+from neuromatic.cli._shared import echo
 from neuromatic.data import NpzFile, match_arrays, match_inputs
 from neuromatic.errors import NeuromaticError, RecipeError, UnknownNameError
 
 
-def load_model(source: str) -> Model:
+def look_at(source: str) -> Model:
+    """The model as :func:`load_model` gives it, to be shown even if it cannot run; then that is said.
+
+    Raises:
+        NeuromaticError: see :func:`load_model`.
+    """
+    model = load_model(source, check=False)
+    if (problem := problem_of(model.proto)) is not None:
+        echo(f"Warning: {source} cannot run: {problem}", err=True)
+    return model
+
+
+def load_model(source: str, *, check: bool = True) -> Model:
     """The model that ``MODEL`` stands for: an .onnx file, or ``file.py:function``.
+
+    Args:
+        source: what the command line says.
+        check: whether to refuse a file that onnxruntime would refuse.
 
     Raises:
         Failure: a Python file without a function.
@@ -36,7 +54,7 @@ def load_model(source: str) -> Model:
         raise Failure(
             f"{source} is a program: name its function that returns the model, as in {source}:build", USAGE
         )
-    return neuromatic.load(source)
+    return neuromatic.load(source, check=check)
 
 
 def _from_program(file: Path, function: str) -> Model:

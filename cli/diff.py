@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from neuromatic.cli._errors import FAILED
-from neuromatic.cli._models import load_model
+from neuromatic.cli._models import look_at
 from neuromatic.cli._shared import echo, json_option, print_json, verbose_option
 from neuromatic.reports import diff as diffs
 from neuromatic.reports.diff import Difference, Weight
@@ -38,7 +38,7 @@ def diff(first: str, second: str, weights: bool, atol: float, rtol: float, as_js
 
     Exit codes: 0 equal, 1 different.
     """
-    found = diffs.compare(load_model(first).proto, load_model(second).proto, atol=atol, rtol=rtol)
+    found = diffs.compare(look_at(first).proto, look_at(second).proto, atol=atol, rtol=rtol)
     if as_json:
         print_json({"first": first, "second": second, "equal": found.equal, **asdict(found)})
     else:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuromatic import Model
+from neuromatic.builder.model import problem_of
 from neuromatic.cli._errors import FAILED
 from neuromatic.cli._models import load_model
 from neuromatic.cli._shared import all_option, echo, json_option, model_argument, print_json, verbose_option
@@ -54,8 +55,9 @@ def doctor(source: str, engine: str, as_json: bool, everything: bool) -> None:
     """
     if engine not in (*ENGINES, ALL):
         raise UnknownNameError("engine", engine, [*ENGINES, ALL])
-    model = load_model(source)
-    checks = examine(model, list(ENGINES) if engine == ALL else [engine])
+    model = load_model(source, check=False)
+    problem = problem_of(model.proto)
+    checks = examine(model, list(ENGINES) if engine == ALL else [engine], problem)
     facts = {"file": source, **describe(model), "engines": [_engine(check) for check in checks]}
     if as_json:
         print_json(facts)

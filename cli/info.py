@@ -12,7 +12,7 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 
 from neuromatic import Model
-from neuromatic.cli._models import load_model
+from neuromatic.cli._models import look_at
 from neuromatic.cli._shared import all_option, echo, json_option, model_argument, print_json, verbose_option
 from neuromatic.errors import RecipeError
 from neuromatic.ir.parameters import stored_tensors
@@ -37,7 +37,7 @@ from neuromatic.transfer.trainable_layers import Role
 @verbose_option
 def info(source: str, as_json: bool, weights: bool, everything: bool) -> None:
     """Show inputs, outputs, versions, parameters, layers and recipe of MODEL."""
-    model = load_model(source)
+    model = look_at(source)
     layers = rows(model.proto)
     facts = {"file": source, **describe(model, layers)}
     if weights:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from neuromatic.cli._models import load_model
+from neuromatic.cli._models import look_at
 from neuromatic.cli._shared import echo, model_argument, verbose_option
 from neuromatic.reports import plot as plots
 from neuromatic.saving.atomic import check_writable
@@ -32,6 +32,6 @@ from neuromatic.saving.atomic import check_writable
 def plot(source: str, output: Path, detail: plots.Detail, direction: plots.Direction) -> None:
     """Draw the inference graph of MODEL."""
     check_writable(output)
-    model = load_model(source)
+    model = look_at(source)
     plots.draw(model.proto, output, detail=detail, direction=direction)
     echo(f"wrote {output}")

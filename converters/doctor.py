@@ -103,15 +103,20 @@ class EngineCheck:
         return self.missing is None and not self.problems and not any(o.blocks for o in self.operators)
 
 
-def examine(model: Model, names: Sequence[str]) -> list[EngineCheck]:
+def examine(model: Model, names: Sequence[str], refused: str | None = None) -> list[EngineCheck]:
     """Check a model on some engines.
+
+    Args:
+        model: the model.
+        names: of the engines.
+        refused: why it cannot run anywhere, if that is known.
 
     Raises:
         UnknownNameError: there is no engine of a name.
     """
-    trained, problem = None, None
+    trained, problem = None, refused
     try:
-        if _is_tried(model.proto):
+        if refused is None and _is_tried(model.proto):
             trained = _with_some_recipe(model)
     except (NeuromaticError, ValueError) as error:
         problem = " ".join(str(error).split())

@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto
 
 from neuromatic._interrupts import interrupts_after
 from neuromatic.errors import EngineNotAvailableError, InvalidModelError, ModelError
+from neuromatic.ir.onnx_errors import reason_of
 from neuromatic.ir.tensors import array_of, is_mapped, place_of
 from neuromatic.ir.widening import BFLOAT16, has_bfloat16, widened
 from neuromatic.saving import writer as layout
@@ -19,9 +20,30 @@ from neuromatic.saving.writer import serialize
 
 Array = NDArray[Any]
 FOLDER_OPTION = "session.model_external_initializers_file_folder_path"
+LONGEST = 300
+"""So many characters of what onnxruntime says are enough; it begins with the kind of exception in numbers."""
 ERRORS, SILENT = 3, 4
 """How much onnxruntime prints."""
 INSTALL = "pip install 'neuromatic[cpu]'"
+
+
+def refusal(model: ModelProto) -> str | None:
+    """Why onnxruntime does not take a model; None if it does, or is not installed."""
+    try:
+        with interrupts_after():
+            import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        data, _values = _served(widened(model) if has_bfloat16(model) else model, options)
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    except Exception as error:  # see Session
+        return reason_of(error).split(" : ", 3)[-1][:LONGEST]
+    return None
 
 
 class Session:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 
 from neuromatic import Model, load
+from neuromatic.builder.model import problem_of
 from neuromatic.converters.formats.verify import Runner, verify
 from neuromatic.converters.registry import domain_name, find_schema
 from neuromatic.data import Field, input_fields, target_fields, weight_fields
@@ -91,7 +92,9 @@ def convert(
         ModelError: there is nothing to dequantize.
         VerificationError: old and new differ.
     """
-    model = load(source)
+    model = load(source, check=check)
+    if not check and (problem := problem_of(model.proto)):
+        tell(f"not verified, and it cannot run: {problem}")
     if note := training_form_note(model.proto):
         tell(note)
         model = Model.from_proto(inference_form(model.proto))

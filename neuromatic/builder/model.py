@@ -9,6 +9,8 @@ from typing import Any
 
 from onnx import ModelProto
 
+from neuromatic.builder._runnable import problem_of as problem_of
+from neuromatic.builder._runnable import runtime_refusal
 from neuromatic.builder._serving import Array, Data, Serving, Weights
 from neuromatic.builder._surgery import BatchNorm
 from neuromatic.builder.functional import assemble
@@ -17,7 +19,7 @@ from neuromatic.data import (
     split,
     with_class_weights,
 )
-from neuromatic.errors import RecipeError
+from neuromatic.errors import InvalidModelError, RecipeError
 from neuromatic.ir import parameters as weights
 from neuromatic.ir.functions import inlined
 from neuromatic.ir.inference_form import inference_form
@@ -269,11 +271,22 @@ def _listed(tensors: SymbolicTensor | Sequence[SymbolicTensor]) -> list[Symbolic
     return [tensors] if isinstance(tensors, SymbolicTensor) else list(tensors)
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, check: bool = True) -> Model:
     """A model from any .onnx file, with its recipe if it has one.
 
+    Args:
+        path: the file.
+        check: whether to refuse what onnxruntime would: operators that it does not have, inputs of nodes that
+            do not fit each other. False opens such a file, to look at it or to change it. Where onnxruntime
+            is not installed, only what ONNX itself says is checked.
+
     Raises:
-        InvalidModelError: the file cannot be read or is not valid ONNX.
+        InvalidModelError: the file cannot be read or is not valid ONNX, or onnxruntime refuses it.
     """
-    proto, file_bytes = load_proto(path)
+    proto, file_bytes = load_proto(path, fit=check)
+    if check and (reason := runtime_refusal(proto)) is not None:
+        raise InvalidModelError(
+            f"{os.fspath(path)}: onnxruntime refuses the model: {reason}; "
+            f"load(path, check=False) and neuromatic info open it all the same"
+        )
     return Model.from_proto(proto, file_bytes=file_bytes)

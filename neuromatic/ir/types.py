@@ -24,19 +24,20 @@ SMALL = 1024
 """Initializers of at most this many elements may be shapes or axes, which shape inference needs to see."""
 
 
-def combined(model: ModelProto, *, weights: bool = True) -> ModelProto:
+def combined(model: ModelProto, *, weights: bool = True, training: bool = True) -> ModelProto:
     """The training step as one graph: the inference graph followed by the algorithm, as ONNX defines it.
 
     Its IR version is one that allows functions and initializers that are no inputs, whatever the model's.
 
     Args:
         weights: with False, large initializers become inputs; for work on types alone.
+        training: with False, the algorithm is left out.
     """
     merged = ModelProto(ir_version=max(model.ir_version, DEFAULT_IR_VERSION))
     merged.opset_import.extend(model.opset_import)
     merged.functions.extend(model.functions)
     merged.graph.name = model.graph.name
-    parts = [model.graph, *(info.algorithm for info in model.training_info)]
+    parts = [model.graph, *(info.algorithm for info in model.training_info if training)]
     for part in parts:
         merged.graph.node.extend(part.node)
         merged.graph.input.extend(part.input)

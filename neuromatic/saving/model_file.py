@@ -21,9 +21,13 @@ from neuromatic.saving.writer import serialize
 MOST_BYTES = (2 << 30) - 1
 
 
-def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
+def load_proto(path: str | os.PathLike[str], *, fit: bool = True) -> tuple[ModelProto, bytes | None]:
     """Read and check an .onnx file; large external data are left where they are
     (:mod:`neuromatic.saving.external_data`).
+
+    Args:
+        path: the file.
+        fit: whether to refuse nodes whose inputs do not fit each other.
 
     Returns:
         The model, and the bytes of the file if writing the model would give others (protobuf allows
@@ -43,7 +47,7 @@ def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
         data = file.read_bytes()
         model = ModelProto.FromString(data)
         differs = model.SerializeToString() != data
-        _check(model, file, data)
+        _check(model, file, data, fit)
         return model, data if differs else None
     except OSError as error:
         raise InvalidModelError(f"cannot read {file}: {error.strerror or error}") from error
@@ -55,13 +59,13 @@ def load_proto(path: str | os.PathLike[str]) -> tuple[ModelProto, bytes | None]:
         raise InvalidModelError(f"{file} is not a valid ONNX model: {reason_of(error)}") from error
 
 
-def _check(model: ModelProto, file: Path, data: bytes) -> None:
+def _check(model: ModelProto, file: Path, data: bytes, fit: bool) -> None:
     """Whatever can be told without running the model; the cheap checks come before those that might hang."""
     vetting.check_structure(model)
     if external.attach(model, Path(os.path.abspath(file)).parent):
         data = serialize(_without_mapped(model))
     onnx.checker.check_model(data)
-    sizes.check_sizes(model)
+    sizes.check_sizes(model, fit=fit)
 
 
 def check_model(model: ModelProto) -> None:

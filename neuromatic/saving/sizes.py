@@ -14,6 +14,7 @@ from neuromatic.errors import InvalidModelError
 from neuromatic.ir import traversal as _walk
 from neuromatic.ir.bounds import MOST_RANK, SHAPED
 from neuromatic.ir.folding import fold
+from neuromatic.ir.misfits import first_misfit
 from neuromatic.ir.onnx_errors import ONNX_ERRORS
 from neuromatic.ir.onnx_ml.types import stand_in_types
 from neuromatic.ir.repetition import runs
@@ -32,11 +33,15 @@ from neuromatic.saving.limits import (
 )
 
 
-def check_sizes(model: ModelProto) -> None:
+def check_sizes(model: ModelProto, *, fit: bool = True) -> None:
     """Check how large values are, as far as their shapes can be inferred, and how often loops run.
 
+    Args:
+        model: the model.
+        fit: whether the inputs of nodes are to fit each other, too (:mod:`neuromatic.ir.misfits`).
+
     Raises:
-        InvalidModelError: one exceeds a limit of :mod:`neuromatic.saving.limits`.
+        InvalidModelError: one exceeds a limit of :mod:`neuromatic.saving.limits`, or does not fit.
     """
     types = combined(model, weights=False)
     if model.functions:
@@ -53,6 +58,8 @@ def check_sizes(model: ModelProto) -> None:
     most = min(max(MOST_VALUE, PER_STORED * stored), MOST_ELEMENTS)
     _Values(most).check(types.graph, ChainMap(), ChainMap())
     _check_runs(types, model)
+    if fit and (found := first_misfit(types.graph)) is not None:
+        raise InvalidModelError(found)
 
 
 def _check_runs(model: ModelProto, original: ModelProto) -> None:
