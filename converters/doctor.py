@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from neuromatic import Model, engines
+from neuromatic.converters.cntk.batch import with_free_batch
 from neuromatic.converters.cntk.recorder import Recorder
 from neuromatic.converters.lowering import plan
 from neuromatic.converters.registry import Registry, domain_name, find_schema
@@ -333,7 +334,9 @@ def _whole(field: Field) -> tuple[int, ...]:
 
 
 def _record(model: ModelProto, fields: Sequence[Field]) -> None:
-    Recorder(model).record("train", tuple((f.name, _row(f), np.dtype(f.dtype).name) for f in fields))
+    Recorder(with_free_batch(model)).record(
+        "train", tuple((f.name, _row(f), np.dtype(f.dtype).name) for f in fields)
+    )
 
 
 def _one_step(name: str, model: ModelProto, fields: Sequence[Field]) -> None:

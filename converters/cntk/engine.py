@@ -9,6 +9,7 @@ from typing import Any
 
 from onnx import ModelProto
 
+from neuromatic.converters.cntk.batch import with_free_batch
 from neuromatic.converters.cntk.environment import Environment, require
 from neuromatic.engines import Forward, Program
 
@@ -38,7 +39,7 @@ class CNTKEngine:
         chosen = _chosen(options)
         module = importlib.import_module("neuromatic.converters.cntk.program")
         program: Program = module.CNTKProgram(
-            model,
+            with_free_batch(model),
             start=lambda: self._worker(seed, chosen),
             own_learners=chosen["learner"] == "auto",
             loader="native" if chosen["loader"] == "native" else "builder",
@@ -57,7 +58,8 @@ class CNTKEngine:
         """See :class:`neuromatic.engines.Engine`."""
         worker = self._worker(seed, _chosen(options))
         module = importlib.import_module("neuromatic.converters.cntk.forward")
-        forward: Forward = module.CNTKForward(model, training=training, updated=updated, worker=worker)
+        free = with_free_batch(model)
+        forward: Forward = module.CNTKForward(free, training=training, updated=updated, worker=worker)
         return forward
 
     def _worker(self, seed: int, chosen: Mapping[str, Any]) -> Any:

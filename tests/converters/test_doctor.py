@@ -121,9 +121,17 @@ def test_a_trial_finds_what_the_table_does_not_tell(engine: str) -> None:
     assert not found.ready
 
 
-def test_a_fixed_batch_is_tried_as_it_is() -> None:
+@pytest.mark.parametrize("engine", ["tensorflow", "cntk"])
+def test_a_fixed_batch_is_tried_as_it_is(engine: str) -> None:
     text = """<ir_version: 8, opset_import: ["": 17]> net (float[5, 3] x) => (float[5, 3] y) {
         a = MatMul (x, w) shape = Constant <value = int64[2] {5, 3}> () y = Reshape (a, shape) }"""
+    assert check(parsed(text, w=np.ones((3, 3), np.float32)), engine).problems == ()
+
+
+def test_inputs_without_rows_are_tried_whole() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> net (float[n, 3] x, int64[2, m] e) => (float[n, 3] y) {
+        i = Constant <value = int64 {0}> () from = Gather <axis = 0> (e, i) a = Gather <axis = 0> (x, from)
+        s = ReduceSum (a) b = Add (x, s) y = MatMul (b, w) }"""
     assert check(parsed(text, w=np.ones((3, 3), np.float32))).problems == ()
 
 

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import neuromatic as nm
 from neuromatic.errors import DataError
+from tests.converters.cntk.cntk_environment import environment_or_skip
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(22, 1, 4, 4)).astype(np.float32)
@@ -54,9 +55,13 @@ def leaving_out(rows: int, batch: int, out: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 11])
-def test_it_trains_as_with_that_batch_size(batch: int) -> None:
+@pytest.mark.parametrize("engine", ["tensorflow", "cntk"])
+def test_it_trains_as_with_that_batch_size(engine: str, batch: int) -> None:
+    if engine == "cntk":
+        environment_or_skip()
     fixed, free = model(batch), model("n")
-    settings: dict[str, Any] = {"epochs": 3, "validation_data": (X[:7], Y[:7]), "verbose": 0}
+    settings: dict[str, Any] = {"epochs": 3, "validation_data": (X[:7], Y[:7]), "engine": engine}
+    settings["verbose"] = 0
     found = fixed.train(X, Y, **settings)
     expected = free.train(X, Y, batch_size=batch, **settings)
     np.testing.assert_allclose(found.step_losses, expected.step_losses, rtol=1e-4)
