@@ -164,7 +164,8 @@ def _transposed_convolution(
     made = tf.stack([batch, *sizes, outputs + extra])
     y = tf.nn.conv_transpose(x, kernel, made, steps, "VALID", data_format=_FORMATS[n])
     if extra:
-        y = y[..., :outputs]
+        wanted: Any = (..., slice(outputs))
+        y = y[wanted]
     return _dilated(y, [1, *over])
 
 

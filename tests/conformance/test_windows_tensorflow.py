@@ -91,7 +91,7 @@ def _padding(
         return tuple((draw(st.integers(0, m)), draw(st.integers(0, m))) for m in most), asked
     totals = [max((-(-n // s) - 1) * s + e - n, 0) for n, e, s in zip(sizes, extent, strides, strict=True)]
     halves = [(t // 2, t - t // 2) for t in totals]
-    return tuple(half if asked == "SAME_UPPER" else half[::-1] for half in halves), asked
+    return tuple((a, b) if asked == "SAME_UPPER" else (b, a) for a, b in halves), asked
 
 
 def _numbers(shape: Sequence[int]) -> Array:

@@ -81,7 +81,7 @@ def exported(net: nn.Module, example: torch.Tensor, dynamo: bool) -> ModelProto:
             program: Any = torch.onnx.export(net, (example,), dynamo=True, verbose=False)
             model: ModelProto = program.model_proto
             return model
-        written = io.BytesIO()
+        written: Any = io.BytesIO()
         torch.onnx.export(net, (example,), written, dynamo=False, opset_version=17)
     return onnx.load_from_string(written.getvalue())
 

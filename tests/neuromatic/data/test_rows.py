@@ -22,7 +22,7 @@ def net(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> ModelProto
     first = next(iter(inputs))
     nodes = [helper.make_node("Identity", [first], [name]) for name in outputs]
     ends = [[info(n, TensorProto.FLOAT, s) for n, s in part.items()] for part in (inputs, outputs)]
-    return helper.make_model(helper.make_graph(nodes, "net", *ends))
+    return helper.make_model(helper.make_graph(nodes, "net", ends[0], ends[1]))
 
 
 CASES: dict[str, tuple[Mapping[str, Shape], Mapping[str, Shape], set[str], int | None]] = {
@@ -103,7 +103,7 @@ def test_rows_are_taken_padded_and_joined() -> None:
 
 def test_an_output_that_is_one_for_all_rows() -> None:
     rows = Rows(frozenset({"x"}), outputs={"y": None})
-    total = [{"y": np.float32(1)}, {"y": np.float32(2)}]
+    total: list[dict[str, Any]] = [{"y": np.float32(1)}, {"y": np.float32(2)}]
     with pytest.raises(
         InvalidModelError, match="output 'y' is one number for all rows of a batch; give a batch_size that"
     ):

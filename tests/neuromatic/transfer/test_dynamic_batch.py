@@ -56,7 +56,7 @@ def state(batch: int, hidden: int) -> Array:
 
 def recurrent(op: str, gates: int, batch: int) -> ModelProto:
     states = ["h", "c"] if op == "LSTM" else ["h"]
-    constants = {name: state(batch, 4) for name in states}
+    constants: dict[str, Any] = {name: state(batch, 4) for name in states}
     return net(
         [node(op, ["x", "W", "R", "", "lengths", *states], ["", "y"], hidden_size=4)],
         (5, batch, 3),
@@ -143,12 +143,12 @@ def cases(batch: int) -> dict[str, tuple[ModelProto, int]]:
         ),
         "slice": (
             net(
-                [node("Slice", ["x", "from", "to", "axes"], "y")],
+                [node("Slice", ["x", "start", "to", "axes"], "y")],
                 (n, 5),
                 (n, 3),
                 to=ints(n, 4),
                 axes=ints(0, 1),
-                **{"from": ints(0, 1)},
+                start=ints(0, 1),
             ),
             0,
         ),
