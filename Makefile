@@ -106,8 +106,16 @@ cntk-for-tests: .venv/.dev
 		echo "THE TESTS OF THE CNTK ENGINE WILL BE SKIPPED, for the reason above" >&2; \
 	}
 
-tests: .venv/.dev cntk-for-tests ## pytest, doctests included
+# What computes otherwise where TensorFlow has no oneDNN, as on processors without AVX-512.
+WITHOUT_ONEDNN := $(addprefix tests/conformance/test_,windows_tensorflow.py operators_tensorflow.py \
+		gradients_tensorflow.py) \
+	$(addprefix tests/catalogue/test_,convolution_layers.py pooling_layers.py image_layers.py) \
+	$(addprefix tests/neuromatic/layers/test_,convolution.py pooling.py) \
+	tests/neuromatic/training/test_residual_net.py tests/models/test_zoo.py
+
+tests: .venv/.dev cntk-for-tests ## pytest, doctests included; then again without oneDNN what depends on it
 	$(BIN)/python -m pytest -n 2
+	TF_ENABLE_ONEDNN_OPTS=0 $(BIN)/python -m pytest -n 2 $(WITHOUT_ONEDNN)
 
 CASES ?= 100000
 SEED ?= $(shell date +%s)
