@@ -33,15 +33,17 @@ def check_texts(model: ModelProto) -> None:
         InvalidModelError: shows the text.
     """
     try:
-        for text in chain(_texts(model), _free_texts(model)):
-            if not isinstance(text, str):
-                raise InvalidModelError(f"a text in it is not UTF-8: {text[:40]!r}")
-        name = next(filter(CONTROL.search, _texts(model)), None)
+        names = list(_texts(model))
+        others = list(_free_texts(model))
     except UnicodeDecodeError as error:
         raise InvalidModelError(f"a text in it is not UTF-8: {error.object[:40]!r}") from error
-    if name is not None:
+    for text in chain(names, others):
+        if not isinstance(text, str):
+            raise InvalidModelError(f"a text in it is not UTF-8: {text[:40]!r}")
+    if CONTROL.search("".join(names)):
+        name = next(filter(CONTROL.search, names))
         raise InvalidModelError(f"the name {name[:60]!r} has a control character")
-    longest = max(_texts(model), key=len)
+    longest = max(names, key=len)
     if len(longest) > MOST_NAME:
         raise InvalidModelError(
             f"the name '{longest[:60]}...' has {len(longest):,} characters, more than {MOST_NAME:,}"
