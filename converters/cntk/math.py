@@ -42,7 +42,14 @@ def truncated(x: Tensor) -> Tensor:
 def _divide(a: Value, b: Value) -> Tensor:
     """The quotient; of integers it is cut off toward zero."""
     quotient = ck.divide(a, b)
-    return truncated(quotient) if quotient.dtype.kind in "iu" else quotient
+    if quotient.dtype.kind not in "iu":
+        return quotient
+    # CNTK divides by a rounded reciprocal, so that a whole quotient may come out below or above itself.
+    x, y = ck.tensor(a, quotient.graph), ck.tensor(b, quotient.graph)
+    whole = truncated(quotient)
+    rest, size = ck.multiply(ck.minus(x, ck.multiply(y, whole)), sign(x)), ck.unary("abs", y)
+    step = ck.minus(ck.binary("greater_equal", rest, size), ck.binary("less", rest, ck.number(0.0)))
+    return ck.plus(whole, ck.multiply(ck.multiply(step, sign(x)), sign(y)))
 
 
 lower_unary("Abs", (6, 13), "X", named("abs"))

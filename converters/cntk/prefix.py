@@ -49,6 +49,11 @@ RANDOM = frozenset(
 SIZES = (2, 3)
 """Two numbers of rows: where a shape differs between them is the batch."""
 
+GROWING = frozenset(("Mul", "Mod", "Div", "Pow", "MatMul", "CumSum", "ReduceSum", "ReduceProd"))
+"""Operators whose integers the host computes where it can, since CNTK would round them beyond 2**24."""
+
+_INTEGERS = (TensorProto.INT64, TensorProto.INT32, TensorProto.UINT64, TensorProto.UINT32)
+
 CHUNK = 1024
 """Rows that are computed at once."""
 
@@ -161,6 +166,15 @@ class Prefix:
         """
         known = self.kinds.keys() | (self._sized if sized else set())
         return all(name in known for name in names if name)
+
+    def wants(self, action: Any, names: Sequence[str]) -> bool:
+        """Whether an operator on data makes integers that float32 may not hold, as products are."""
+        return (
+            isinstance(action, Lowering)
+            and action.key.op in GROWING
+            and all(self.kinds.get(name) == "data" for name in names)
+            and all(self._types[name].dtype in _INTEGERS for name in names if name in self._types)
+        )
 
     def value(self, name: str, graph: Graph, sample: Mapping[str, Array]) -> Any:
         """A value as the recorded graph has it: an array, a value of the host, or an input of CNTK.

@@ -36,6 +36,11 @@ GRAPHS: dict[str, tuple[str, str, dict[str, tuple[int, ...]]]] = {
         + AFTER_A_TABLE,
         TABLE,
     ),
+    "remainders of large products": (
+        IDS,
+        "big = Constant<value_int=1000003>()  a = Mul(ids, big)  i = Mod(a, five)" + AFTER_A_TABLE,
+        TABLE,
+    ),
     "bits": (
         IDS,
         'b = Cast<to=13>(ids)  s = Cast<to=13>(one)  t = BitShift<direction="RIGHT">(b, s)'
