@@ -30,7 +30,11 @@ from neuromatic.reports.parity import compare as compare_engines
     "--engines", default="tensorflow,cntk", show_default=True, metavar="A,B", help="The two to compare."
 )
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="Times to see all rows.")
-@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True, help="Rows in a step.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Rows in a step.  [default: 32, or the batch that is fixed in MODEL]",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For order and dropout.")
 @click.option("--threads", type=click.IntRange(1), help="How many CNTK computes with.  [default: all cores]")
 @click.option(
@@ -46,7 +50,7 @@ def compare(
     data: str,
     engines: str,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     seed: int,
     threads: int | None,
     picture: Path | None,

@@ -43,7 +43,8 @@ def verify(
     rng = np.random.default_rng(seed)
     worst = 0.0
     for rows in BATCHES:
-        inputs = {field.name: random_array(field, rows, rng) for field in fields}
+        names = {f.shape[0]: rows for f in fields if f.batched and f.shape and isinstance(f.shape[0], str)}
+        inputs = {field.name: random_array(field, rows, rng, names) for field in fields}
         before, after = expected(inputs), found(inputs)
         worst = max(worst, *(_compare(n, before[n], after[n], what, atol) for n in before), 0.0)
     return worst
@@ -63,18 +64,31 @@ def _compare_others(name: str, expected: Any, found: Any, what: str, atol: float
     return 0.0
 
 
-def random_array(field: Field, rows: int, rng: np.random.Generator) -> Array:
-    """Values for an input: floats around 0, classes, or the integers 0 and 1."""
+def random_array(
+    field: Field, rows: int, rng: np.random.Generator, names: Mapping[str, int] | None = None
+) -> Array:
+    """Values for an input: floats around 0, classes, or the integers 0 and 1.
+
+    Args:
+        field: the input.
+        rows: the size of its first axis, if it is free.
+        rng: draws the values.
+        names: the sizes of named axes; all other free ones have :data:`FREE_DIMENSION`.
+    """
     if field.shape is None or field.dtype.kind not in "biuf":
         kind = "of unknown rank" if field.shape is None else f"of type {field.dtype}"
         raise UnsupportedFeatureError(
             f"input {field.name!r} is {kind}, so the result cannot be verified; --no-verify leaves that out"
         )
     free = [rows, *[FREE_DIMENSION] * len(field.shape)]
-    shape = [dim if isinstance(dim, int) else free[i > 0] for i, dim in enumerate(field.shape)]
+    sizes: Mapping[Any, int] = names or {}
+    shape = [
+        dim if isinstance(dim, int) else sizes.get(dim, free[i > 0]) for i, dim in enumerate(field.shape)
+    ]
     if field.dtype.kind == "f":
         return rng.standard_normal(shape).astype(field.dtype)
-    return rng.integers(0, field.classes or 2, shape).astype(field.dtype)
+    most = 2 if field.batched else min(2, rows)  # numbers of rows, such as the ends of edges, are below it
+    return rng.integers(0, field.classes or most, shape).astype(field.dtype)
 
 
 def _compare(name: str, expected: Any, found: Any, what: str, atol: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from neuromatic.data import rows_of
 from neuromatic.errors import EngineNotAvailableError
 from neuromatic.ir.parameters import stored_tensors
 from neuromatic.ir.tensors import array_of
@@ -134,7 +135,9 @@ def compare(
         losses[engine] = history.step_losses
         seconds[engine] = float(np.median(times.seconds or [float("nan")]))
     first, second = (np.array(losses[engine], np.float64) for engine in engines)
-    inputs = {name: array[:rows] for name, array in model.arrays(x, y).items() if name in model.input_names}
+    given = {name: array for name, array in model.arrays(x, y).items() if name in model.input_names}
+    kind = rows_of(model.proto)
+    inputs = given if kind.whole else kind.take(given, slice(rows))
     outputs = [copy.predict(inputs) for copy in trained]
     return Parity(
         engines,

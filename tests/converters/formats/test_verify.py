@@ -59,3 +59,14 @@ def test_values_fit_the_field() -> None:
     assert random_array(Field("x", np.dtype(np.float16), (2, None, 5)), 9, rng).shape == (2, 32, 5)
     with pytest.raises(UnsupportedFeatureError, match="input 'x' is of unknown rank"):
         random_array(Field("x", np.dtype(np.float32), None), 1, rng)
+
+
+def test_named_axes_have_one_size_and_numbers_of_rows_are_below_it() -> None:
+    nodes = Field("nodes", np.dtype(np.float32), ("n", 3))
+    near = Field("near", np.dtype(np.float32), ("n", "n"), batched=False)
+    edges = Field("edges", np.dtype(np.int64), (2, "m"), batched=False)
+
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"y": inputs["near"] @ inputs["nodes"], "z": inputs["nodes"][inputs["edges"][0]]}
+
+    assert verify(run, run, [nodes, near, edges], what="it", atol=0.0, seed=0) == 0.0
