@@ -160,20 +160,25 @@ def test_what_development_installs_is_pinned(extra: str | None) -> None:
         assert requirement.specifier.contains(pin.version), f"{requirement} is pinned to {pin.version}"
 
 
-def test_import_is_quick_and_loads_no_engine() -> None:
-    code = (
-        "import time; start = time.process_time(); import neuromatic; seconds = time.process_time() - start\n"
-        "import json, sys; print(json.dumps([seconds, sorted({name.split('.')[0] for name in sys.modules})]))"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    seconds = []
-    for _ in range(3):
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        elapsed, modules = json.loads(done.stdout)
-        seconds.append(elapsed)
-        assert {"tensorflow", "keras", "pandas", "onnxruntime"} & set(modules) == set()
-    assert min(seconds) < 0.5, seconds
+def test_import_loads_no_engine_and_few_modules() -> None:
+    """The time that it takes is measured by ``benchmarks/import_time.py``: here it would be the machine's."""
+    code = "import json, sys; import neuromatic; print(json.dumps(sorted(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout)
+    heavy = {
+        "cntk",
+        "keras",
+        "matplotlib",
+        "onnxruntime",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "tensorflow",
+        "torch",
+    }
+    assert heavy & {name.split(".")[0] for name in modules} == set()
+    assert len(modules) < 650, f"{len(modules)} modules, of which onnx and numpy are some 330"
 
 
 class Import(NamedTuple):
