@@ -50,7 +50,30 @@ def test_pooling(kind: str, rank: int, data: st.DataObject) -> None:
     pool_size = data.draw(sizes(rank, 1, 3))
     strides = data.draw(st.one_of(st.none(), sizes(rank, 1, 3)))
     padding = data.draw(st.sampled_from(["valid", "same"]))
+    steps = np.broadcast_to(pool_size if strides is None else strides, rank)
+    if rank == 3 and padding == "same" and (np.broadcast_to(pool_size, rank) < steps).any():
+        return  # TensorFlow pads these wrongly where oneDNN is off: the next test judges them by numpy
     assert_equals_keras(twins(f"{kind}Pooling{rank}D", pool_size, strides, padding), volume(data, rank))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@SOME
+@given(data=st.data())
+def test_volumes_with_something_left_out_between_windows(kind: str, data: st.DataObject) -> None:
+    x = volume(data, 3)
+    pool_size = [data.draw(st.integers(1, 3)) for _ in range(3)]
+    strides = [k + data.draw(st.integers(0, 2)) for k in pool_size]
+    strides[data.draw(st.integers(0, 2))] += 1
+    layer = getattr(layers, f"{kind}Pooling3D")(tuple(pool_size), tuple(strides), "same")
+    expected = x.astype(np.float64)
+    for axis, (k, s) in enumerate(zip(pool_size, strides, strict=True), start=2):
+        n = x.shape[axis]
+        count = -(-n // s)
+        before = max((count - 1) * s + k - n, 0) // 2
+        windows = [range(max(i * s - before, 0), min(i * s - before + k, n)) for i in range(count)]
+        parts = [expected.take(window, axis) for window in windows]
+        expected = np.stack([part.max(axis) if kind == "Max" else part.mean(axis) for part in parts], axis)
+    np.testing.assert_allclose(run(model_of(layer, [x]).proto, [x])[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

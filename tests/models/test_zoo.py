@@ -58,6 +58,9 @@ SMALL: dict[str, Callable[[], nm.Model]] = {
 }
 """A small form of each: sizes change, the architecture does not."""
 
+STEEP = {"resnet.resnet50": 1e-5}
+"""Small forms whose own rate leads up, in float64 too: so few rows say little for 53 normalizations."""
+
 
 def sample(model: nm.Model) -> dict[str, NDArray[Any]]:
     """Random rows for the inputs and targets of a model; images are in [0, 1]."""
@@ -84,6 +87,8 @@ def test_it_builds_runs_and_lowers_its_loss(name: str) -> None:
     before = model.evaluate(data)
     outputs = model.predict({key: data[key] for key in model.input_names})
     assert len(outputs) == ROWS
+    if name in STEEP:
+        model = model.optimizer("sgd", learning_rate=STEEP[name])
     history = model.train(data, epochs=5, batch_size=ROWS, shuffle=False, verbose=0)
     assert min(history.step_losses[1:]) < history.step_losses[0]
     assert np.isfinite(model.evaluate(data)["loss"])
