@@ -7,9 +7,13 @@ from onnx import ModelProto
 from neuromatic.errors import InvalidModelError
 from neuromatic.inference import refusal
 from neuromatic.ir.inference_form import inference_form
+from neuromatic.ir.opsets import opset_of
 from neuromatic.ir.types import combined
 from neuromatic.recipe.sections import strip
 from neuromatic.saving.sizes import check_sizes
+
+LOWEST_OPSET = 7
+"""The oldest operators that onnxruntime has."""
 
 
 def runtime_refusal(model: ModelProto) -> str | None:
@@ -22,7 +26,10 @@ def runtime_refusal(model: ModelProto) -> str | None:
     reason = refusal(inference_form(strip(types)))
     if reason is not None and len(types.graph.initializer) < len(model.graph.initializer):
         reason = refusal(inference_form(strip(model)))
-    return reason
+    opset = opset_of(model)
+    if reason is None or opset is None or opset >= LOWEST_OPSET:
+        return reason
+    return f"{reason}; it needs opset {LOWEST_OPSET} and the model has {opset}: neuromatic convert --opset 17"
 
 
 def problem_of(model: ModelProto) -> str | None:
