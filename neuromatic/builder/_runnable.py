@@ -29,7 +29,7 @@ def runtime_refusal(model: ModelProto) -> str | None:
     opset = opset_of(model)
     if reason is None or opset is None or opset >= LOWEST_OPSET:
         return reason
-    return f"{reason}; it needs opset {LOWEST_OPSET} and the model has {opset}: neuromatic convert --opset 17"
+    return f"{reason}; it needs opset {LOWEST_OPSET} or newer and the model has {opset}: export it anew"
 
 
 def problem_of(model: ModelProto) -> str | None:
