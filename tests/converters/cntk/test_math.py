@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_halves_are_rounded_to_even(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("only", [{}, {"detect_negative": 0}, {"detect_positive": 0}])
-def test_what_is_not_finite(worker: Worker, only: dict[str, int]) -> None:
+def test_what_is_not_finite(worker: Worker, only: dict[str, Any]) -> None:
     x = np.array([[np.nan, 1, np.inf, -np.inf]] * 3, np.float32)
     check(worker, "IsInf", {"X": x}, **only)
     check(worker, "IsNaN", {"X": x})
@@ -46,4 +48,5 @@ def test_a_softmax_that_begins_with_minus_infinity(worker: Worker) -> None:
     x = normal(4, 6)
     x[1, :3] = x[2, 3:] = -np.inf
     for op in ("Softmax", "LogSoftmax", "ReduceLogSumExp"):
-        check(worker, op, {"x": x}, opset=17, **({"axes": [1]} if op.startswith("Reduce") else {"axis": 1}))
+        along: dict[str, Any] = {"axes": [1]} if op.startswith("Reduce") else {"axis": 1}
+        check(worker, op, {"x": x}, opset=17, **along)
