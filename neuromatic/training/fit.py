@@ -60,6 +60,8 @@ def train_model(
     if epochs == 0:
         return History(), None
     rows.kept(data, "x")
+    if validation is not None and rows.ordered:
+        rows.kept(validation, "the validation data")
     rate = _learning_rate(model, recipe, learning_rate)
     progress, model = progress_for(verbose), with_fitting_masters(model, recipe)
     program = engines.find(engine).compile(model, seed=seed, options=engine_options)

@@ -75,7 +75,7 @@ class Verifier:
         self._inputs = rows.take(inputs, rows.first(VERIFIED_ROWS, inputs))
         self._rows = np.arange(rows.count(self._inputs))
         self._dataset = program.load(self._inputs, rows.given_whole(self._inputs))
-        self._drawn = randomness.drawn_values(model)
+        self._drawn = randomness.drawn_values(inference_form(strip(model)))
 
     def check(self, model: ModelProto, step: int) -> Verification:
         """Compare the program's outputs with onnxruntime's for the model written from it.
