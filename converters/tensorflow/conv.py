@@ -64,7 +64,7 @@ def _convolution(x: Tensor, kernel: Tensor, w: Window, group: int) -> Tensor:
     if group == 1:
         x, w = _thinned(x, w)
         if _needs_a_second_channel(kernel.shape[-2], w.strides):
-            x, kernel = (tf.pad(v, _pad_of_axis(n + 2, axis, 1)) for v, axis in ((x, n + 1), (kernel, n)))
+            x, kernel = _with_zeros(x, n + 1), _with_zeros(kernel, n)
     native = group == 1 or (n <= 2 and dtype(x) == tf.float32 and _has_grouped_kernels())
     if n == 2 and group > 1 and kernel.shape[2] == 1 and w.strides[0] == w.strides[1]:
         height, width, _, outputs = shape(kernel)
@@ -81,6 +81,11 @@ def _convolution(x: Tensor, kernel: Tensor, w: Window, group: int) -> Tensor:
 def _needs_a_second_channel(channels: int, strides: list[int]) -> bool:
     """Whether oneDNN on AVX-512 would get rows of one window wrong; of zeros, the channel changes nothing."""
     return channels == 1 and len(strides) > 1 and strides[-1] > 1 and strides[-2] == 1
+
+
+def _with_zeros(x: Tensor, axis: int) -> Tensor:
+    """A second element of an axis; not by tf.pad, which oneDNN takes for the input's, ending the process."""
+    return tf.concat([x, tf.zeros_like(x)], axis)
 
 
 @cache
@@ -159,7 +164,7 @@ def _transposed_convolution(
     steps = [s // o for s, o in zip(strides, over, strict=True)]
     extra = int(_needs_a_second_channel(outputs, steps))
     if extra:
-        kernel = tf.pad(kernel, _pad_of_axis(n + 2, n, 1))
+        kernel = _with_zeros(kernel, n)
     sizes = [(f - 1) // o + 1 for f, o in zip(full, over, strict=True)]
     made = tf.stack([batch, *sizes, outputs + extra])
     y = tf.nn.conv_transpose(x, kernel, made, steps, "VALID", data_format=_FORMATS[n])

@@ -28,6 +28,8 @@ from neuromatic.converters import lowering
 from neuromatic.converters.tensorflow import conv, execution
 from neuromatic.converters.tensorflow.context import TensorFlowContext
 from neuromatic.converters.tensorflow.lowerings import ops
+from tests.conformance.gradients import Node, R
+from tests.conformance.gradients import check as check_gradients
 
 Array = NDArray[Any]
 
@@ -232,6 +234,12 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_faults_of_onednn(name: str) -> None:
     check(FAULTS[name])
+
+
+@pytest.mark.parametrize("op", OPERATORS[:2])
+def test_gradients_where_the_result_is_not_wanted(op: str) -> None:
+    """TensorFlow then rewrites the graph otherwise; a kernel that tf.pad made ended the process."""
+    check_gradients(Node(op, (R(2, 1, 6, 6), R(1, 1, 1, 2)), {"strides": [1, 2]}))
 
 
 def test_faults_of_onednn_on_avx2() -> None:
